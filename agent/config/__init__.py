@@ -1,0 +1,1 @@
+"""Configuration: schema, parsing with exact errors, tag tables, templates."""

@@ -1,0 +1,226 @@
+"""The configuration as the agent uses it.
+
+The ``*Section`` structs are the schema of ``config.toml``, key for key. :class:`Configuration` is
+what parsing makes of it: every tag expanded to points, every option checked by its driver.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from drivers.contract import DriverType, Point
+
+
+class Seconds(float):
+    """A duration; written as ``"250ms"``, ``"1s"``, ``"15m"``, ``"8h"`` or ``"30d"``."""
+
+
+class ByteSize(int):
+    """A size in bytes; written as ``"500kB"``, ``"200MB"`` or ``"2GB"`` (powers of ten)."""
+
+
+class Secret(str):
+    """Text that must not appear in a log, a status or an export."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "Secret('…')"
+
+    @property
+    def plain(self) -> str:
+        """The text itself, for the one place that needs it."""
+        return str.__str__(self)
+
+
+class _Section(msgspec.Struct, frozen=True, kw_only=True):
+    """A table of the configuration file."""
+
+
+class GatewaySection(_Section, frozen=True):
+    name: str
+    timezone: str = "Asia/Shanghai"
+    data_dir: str = "/var/lib/gongfu-edge"
+
+
+class Chain(_Section, frozen=True):
+    """An industrial chain that the enterprise belongs to."""
+
+    name: str
+    owner: str = ""
+    """Unified social credit code of the chain owner."""
+    role: str = ""
+
+
+class Inventory(_Section, frozen=True):
+    """Declared numbers of equipment."""
+
+    production_equipment: int
+    digital: int = 0
+
+
+class EnterpriseSection(_Section, frozen=True):
+    name: str = ""
+    credit_code: str = ""
+    above_designated_size: bool | None = None
+    industry: str = ""
+    """GB/T 4754 code."""
+    district: str = ""
+    town: str = ""
+    park: str = ""
+    chains: tuple[Chain, ...] = ()
+    operator: Literal["", "CT", "CM", "CU"] = ""
+    uplink: Literal["", "5g", "4g", "wired"] = ""
+    service_provider: str = ""
+    diagnosis_id: str = ""
+    inventory: Inventory | None = None
+    enterprise_authorised: bool = False
+
+
+class PlatformSection(_Section, frozen=True):
+    url: str
+    ca_file: str = ""
+    """Certificates to trust instead of the bundled ones; empty: the bundled ones."""
+    proxy: Secret = Secret("")
+    max_bytes_per_day: ByteSize = ByteSize(50_000_000)
+
+
+class RemoteSection(_Section, frozen=True):
+    allow: tuple[Literal["device", "equipment", "digest", "platform"], ...] = ()
+    probation: Seconds = Seconds(60)
+    trust_file: str = "/etc/gongfu-edge/admins.jwks"
+
+
+class BufferSection(_Section, frozen=True):
+    max_size: ByteSize = ByteSize(2_000_000_000)
+    retention: Seconds = Seconds(30 * 86400)
+    flush: Seconds = Seconds(5)
+
+
+class DigestSection(_Section, frozen=True):
+    period: Seconds = Seconds(900)
+    share: tuple[str, ...] = ()
+    """Full names of the tags whose aggregates may leave the plant."""
+
+
+class ConsoleSection(_Section, frozen=True):
+    listen: str = "127.0.0.1:8470"
+    """``host:port``; empty: no local API."""
+
+
+TagKind = Literal["gauge", "counter", "state", "text"]
+
+
+class TagSection(_Section, frozen=True):
+    name: str
+    address: str
+    type: str = ""
+    order: str = "ABCD"
+    scale: float = 1.0
+    offset: float = 0.0
+    unit: str = ""
+    invalid: tuple[float | str, ...] = ()
+    """Raw values that mean 'no value': numbers, or ``"nan"``."""
+    deadband: float = 0.0
+    interval: Seconds | None = None
+    kind: TagKind | None = None
+    """Default: ``text`` for strings, ``state`` for bool, else ``gauge``."""
+    rollover: float | None = None
+    length: int = 0
+    count: int = 1
+    sensitivity: Literal[1, 2, 3] = 1
+
+
+class DeviceSection(_Section, frozen=True):
+    name: str
+    driver: str
+    interval: Seconds = Seconds(1)
+    connection: dict[str, Any] = {}
+    tags_file: str = ""
+    template: str = ""
+    tag: tuple[TagSection, ...] = ()
+
+
+class StateSection(_Section, frozen=True):
+    """Where an equipment's state comes from."""
+
+    tag: str = ""
+    map: dict[str, str] = {}
+    preset: Literal["", "packml", "machinery"] = ""
+
+
+class CalendarSection(_Section, frozen=True):
+    days: tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...] = ()
+    shifts: tuple[str, ...] = ()
+    breaks: tuple[str, ...] = ()
+
+
+class EquipmentSection(_Section, frozen=True):
+    name: str
+    key_process: bool = False
+    state: StateSection | None = None
+    produced: str = ""
+    good: str = ""
+    ideal_cycle: Seconds | None = None
+    power: str = ""
+    energy: str = ""
+    calendar: CalendarSection | None = None
+
+
+class FileSection(_Section, frozen=True):
+    """The whole of ``config.toml``."""
+
+    gateway: GatewaySection
+    enterprise: EnterpriseSection = EnterpriseSection()
+    platform: PlatformSection | None = None
+    remote: RemoteSection = RemoteSection()
+    buffer: BufferSection = BufferSection()
+    digest: DigestSection = DigestSection()
+    console: ConsoleSection = ConsoleSection()
+    device: tuple[DeviceSection, ...] = ()
+    equipment: tuple[EquipmentSection, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tag:
+    """A point as the agent sees it: which series it feeds and how it is summarised."""
+
+    series: str
+    """Full name, ``press-1.oil_temp`` or ``press-1.zone[3]``; unique in the gateway."""
+    point: Point
+    unit: str
+    kind: TagKind
+    rollover: float | None
+    """Engineering value at which a counter starts again from 0; None: guessed or none."""
+    sensitivity: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """A device ready to be driven. ``tags[i].point.index == i``."""
+
+    name: str
+    driver: str
+    interval: float
+    """Default seconds between reads; each point has its own."""
+    type: DriverType
+    options: Any
+    """The driver's options struct, made from ``connection``."""
+    tags: tuple[Tag, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """A valid configuration, in force as a whole.
+
+    ``hash`` is the SHA-256 (hex) of its canonical form: two files that mean the same have the same.
+    """
+
+    file: FileSection
+    path: Path
+    devices: tuple[Device, ...]
+    hash: str

@@ -1,0 +1,1 @@
+"""Digest reports: a pure function of blocks, configuration and events."""

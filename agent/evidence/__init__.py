@@ -1,0 +1,1 @@
+"""The gateway's identity: keys, signatures, the chain of digests."""

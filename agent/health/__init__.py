@@ -1,0 +1,1 @@
+"""The agent's own state: status, metrics, systemd's watchdog."""

@@ -1,0 +1,1 @@
+"""The pacing loop of a device and the change filter."""

@@ -1,0 +1,1 @@
+"""Device drivers: one folder a protocol. Nothing here knows the agent."""

@@ -1,0 +1,189 @@
+"""The sampling of one device: open, scan every group on its pace, hand on what changed, close.
+
+What flows in: a driver and its groups. What flows out: samples and scans, to a :class:`Sink`. When
+the driver fails as a whole, :meth:`Sampler.run` records why each point is bad and raises; the
+supervisor decides when to come back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.clock import Clock
+from agent.sampling.filter import ChangeFilter, select
+from agent.sampling.pacing import Pace
+from drivers.contract import Driver, DriverError, Point, PointGroup, Samples
+from drivers.quality import Quality
+
+BAD = int(Quality.BAD)
+
+
+class Sink(Protocol):
+    """Where samples go: the buffer's recorder."""
+
+    def add_samples(self, series: NDArray[np.int32], samples: Samples) -> None: ...
+    def add_scan(self, group_id: int, time_us: int, late: int) -> None: ...
+
+
+@dataclass(slots=True)
+class Latest:
+    """The last value of every point of a device, by point index; what the status and the console show."""
+
+    time: NDArray[np.int64]
+    value: NDArray[np.float64]
+    quality: NDArray[np.uint8]
+    text: dict[int, str] = field(default_factory=dict)
+
+    @classmethod
+    def nothing(cls, count: int) -> Latest:
+        """Nothing read yet: time 0 and bad."""
+        return cls(np.zeros(count, np.int64), np.full(count, np.nan), np.full(count, BAD, np.uint8))
+
+    def update(self, samples: Samples) -> None:
+        """Take over a block."""
+        index = samples.index
+        self.time[index] = samples.time
+        self.value[index] = samples.value
+        self.quality[index] = samples.quality
+        for row, text in samples.text.items():
+            self.text[int(index[row])] = text
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a device's sampling has done since start; ``latency_s`` is the last scan's duration."""
+
+    scans: int = 0
+    late: int = 0
+    last_good_us: int = 0
+    latency_s: float = 0.0
+    faults: tuple[str, ...] = ()
+    """What is wrong with some of the points, one line each, as of each group's last scan."""
+
+
+def group_points(points: Sequence[Point]) -> list[PointGroup]:
+    """Points of the same interval are read together; shortest interval first."""
+    by_interval: dict[float, list[Point]] = {}
+    for point in points:
+        by_interval.setdefault(point.interval, []).append(point)
+    return [PointGroup(tuple(by_interval[interval]), interval) for interval in sorted(by_interval)]
+
+
+@dataclass(slots=True)
+class _Run:
+    """One group on its way."""
+
+    group: PointGroup
+    group_id: int
+    pace: Pace
+    full_slot: int = -1
+    faults: tuple[DriverError, ...] = ()
+
+
+class Sampler:
+    """Scans one device for as long as its configuration lives; ``run`` may be called again and again."""
+
+    def __init__(
+        self,
+        driver: Driver,
+        groups: Sequence[tuple[PointGroup, int]],
+        series: NDArray[np.int32],
+        sink: Sink,
+        clock: Clock,
+        *,
+        full_every_us: int,
+        on_scan: Callable[[], None] = lambda: None,
+        on_good: Callable[[], None] = lambda: None,
+        on_faults: Callable[[Sequence[DriverError]], None] = lambda faults: None,
+    ) -> None:
+        """``groups``: (group, scan group id). ``series``: int32, series id by point index.
+
+        ``full_every_us``: each group is recorded in full at its first scan in every such span of UTC,
+        so that whoever reads the buffer needs nothing older. ``on_scan`` is called after each scan
+        attempt, ``on_good`` after the first good sample since the device was opened, ``on_faults`` when the set of partial faults changes.
+        """
+        self._driver = driver
+        self._groups = groups
+        self._points = [point for group, _ in groups for point in group.points]
+        self._series = series
+        self._sink = sink
+        self._clock = clock
+        self._full_every_us = full_every_us
+        self._on_scan = on_scan
+        self._on_good = on_good
+        self._on_faults = on_faults
+        self._filter = ChangeFilter(sorted(self._points, key=lambda point: point.index))
+        self.latest = Latest.nothing(len(self._points))
+        self.tally = Tally()
+        self._good_since_open = False
+
+    async def run(self) -> None:
+        """Open and scan until cancelled; raises the :class:`DriverError` that ended it."""
+        self._good_since_open = False
+        try:
+            await self._driver.open()
+            await self._scan_for_ever()
+        except DriverError as error:
+            self.record_bad(error.quality)
+            raise
+        finally:
+            self._on_scan()
+            await self._driver.close()
+
+    def record_bad(self, quality: Quality) -> None:
+        """Record every point as bad: nothing is known of the device from now on."""
+        self._keep(Samples.bad(self._points, self._clock.now(), quality), full=False)
+
+    async def _scan_for_ever(self) -> None:
+        # One scan at a time on a device: the group that is due first goes first, so a slow group
+        # delays the others by one scan at most and requests never overlap on the connection.
+        now = self._clock.monotonic()
+        runs = [_Run(group, group_id, Pace(group.interval, now)) for group, group_id in self._groups]
+        while runs:
+            run = min(runs, key=lambda each: each.pace.due)
+            wait = run.pace.due - self._clock.monotonic()
+            # Yield even when late: one device that cannot keep up must not starve the loop.
+            await asyncio.sleep(max(wait, 0))
+            await self._scan(run, runs)
+        await asyncio.Event().wait()  # a device without points stays open, and idle
+
+    async def _scan(self, run: _Run, runs: Sequence[_Run]) -> None:
+        started, began = self._clock.now(), self._clock.monotonic()
+        samples = await self._driver.read(run.group)
+        ended = self._clock.monotonic()
+        slot = started // self._full_every_us
+        self._keep(samples, full=slot != run.full_slot)
+        run.full_slot = slot
+        late = run.pace.advance(ended)
+        self._sink.add_scan(run.group_id, started, late)
+        self.tally.scans += 1
+        self.tally.late += late
+        self.tally.latency_s = ended - began
+        if (samples.quality < BAD).any():
+            self.tally.last_good_us = int(samples.time[-1])
+            if not self._good_since_open:
+                self._good_since_open = True
+                self._on_good()
+        self._note_faults(run, samples.faults, runs)
+        self._on_scan()
+
+    def _keep(self, samples: Samples, *, full: bool) -> None:
+        self.latest.update(samples)
+        mask = self._filter.keep(samples, full=full)
+        if mask.any():
+            kept = select(samples, mask)
+            self._sink.add_samples(self._series[kept.index], kept)
+
+    def _note_faults(self, run: _Run, faults: tuple[DriverError, ...], runs: Sequence[_Run]) -> None:
+        if [str(fault) for fault in faults] == [str(fault) for fault in run.faults]:
+            return
+        run.faults = faults
+        every = [fault for each in runs for fault in each.faults]
+        self.tally.faults = tuple(str(fault) for fault in every)
+        self._on_faults(every)

@@ -1,0 +1,178 @@
+"""Desired against running devices: the only place that starts, stops and restarts one.
+
+Each device is one supervised task. A driver that fails is closed and, after a backoff with full
+jitter, opened again; whatever else escapes from it is logged with its trace and treated the same
+way, so a bug in one driver costs one device and never the agent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Hashable, MutableMapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.backoff import Backoff
+from agent.clock import Clock
+from agent.config.model import Device
+from agent.sampling.sampler import BAD, Latest, Sampler, Sink, group_points
+from drivers.contract import Context, DriverError, FailureKind
+from drivers.quality import Quality
+
+log = logging.getLogger(__name__)
+
+TRANSIENT_CAP = 30.0
+PERMANENT_CAP = 300.0
+STAGGER = 0.005
+"""Seconds between the starts of devices, at most: a thousand connections at once would be a burst."""
+
+Report = Callable[[str, str, dict[str, Any]], None]
+"""(kind, device, detail): an event worth keeping."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSnapshot:
+    """A device as it is now."""
+
+    name: str
+    state: str
+    """``starting``, ``running``, ``degraded``, ``down`` or ``off``."""
+    good: int
+    bad: int
+    reconnects: int
+    last_good_us: int
+    latency_s: float
+    late: int
+    last_error: str
+    remedy: str
+    faults: tuple[str, ...]
+    observations: dict[str, Any]
+
+
+class DeviceRunner:
+    """One device: its driver, its sampler, and the retry around them."""
+
+    def __init__(
+        self,
+        device: Device,
+        series: NDArray[np.int32],
+        group_ids: Callable[[float], int],
+        sink: Sink,
+        clock: Clock,
+        *,
+        shared: MutableMapping[Hashable, Any],
+        full_every_us: int,
+        on_scan: Callable[[], None],
+        report: Report,
+    ) -> None:
+        """``series``: int32, series id by point index. ``group_ids``: interval in seconds → scan group."""
+        self.device = device
+        points = [tag.point for tag in device.tags]
+        context = Context(device=device.name, now=clock.now, shared=shared)
+        self._driver = device.type.create(device.options, points, context)
+        groups = [(group, group_ids(group.interval)) for group in group_points(points)]
+        self._sampler = Sampler(
+            self._driver,
+            groups,
+            series,
+            sink,
+            clock,
+            full_every_us=full_every_us,
+            on_scan=on_scan,
+            on_good=self._note_recovery,
+            on_faults=self._note_faults,
+        )
+        self._report = report
+        self._backoff = Backoff(first_s=1.0, cap_s=TRANSIENT_CAP)
+        self._state = "starting"
+        self._error: DriverError | None = None
+        self._reconnects = 0
+
+    @property
+    def latest(self) -> Latest:
+        """Last value of every point."""
+        return self._sampler.latest
+
+    async def run(self) -> None:
+        """Run until cancelled."""
+        while True:
+            try:
+                await self._sampler.run()
+            except DriverError as error:
+                self._failed(error)
+            except Exception as error:  # noqa: BLE001 — the one task boundary: a driver's bug ends here
+                log.exception("device %s: unexpected failure in driver %s", self.device.name, self.device.driver)
+                self._sampler.record_bad(Quality.BAD)
+                self._failed(DriverError(f"driver failed: {error!r}", remedy="report this with the log"))
+            await asyncio.sleep(self._backoff.next())
+            self._reconnects += 1
+
+    def _note_recovery(self) -> None:
+        self._backoff.reset()
+        self._state = "running"
+        if self._error is not None:
+            log.info("device %s: delivers again", self.device.name)
+        self._error = None
+        self._report("connect", self.device.name, {})
+
+    def _failed(self, error: DriverError) -> None:
+        was = self._error
+        self._backoff.cap_s = PERMANENT_CAP if error.kind is FailureKind.PERMANENT else TRANSIENT_CAP
+        # Once for each cause: a device that stays down must not fill the journal.
+        if was is None or str(was) != str(error):
+            log.warning("device %s: %s%s", self.device.name, error, f" → {error.remedy}" if error.remedy else "")
+        self._error = error
+        if self._state != "down":
+            self._state = "down"
+            self._report("disconnect", self.device.name, {"cause": error.quality.cause or "bad"})
+
+    def _note_faults(self, faults: Sequence[DriverError]) -> None:
+        for fault in faults[:5]:
+            log.warning("device %s: %s", self.device.name, fault)
+        if len(faults) > 5:
+            log.warning("device %s: and %d more faults", self.device.name, len(faults) - 5)
+        if not faults:
+            log.info("device %s: all points good again", self.device.name)
+
+    def snapshot(self) -> DeviceSnapshot:
+        """The device as it is now."""
+        quality, tally = self._sampler.latest.quality, self._sampler.tally
+        bad = int((quality >= BAD).sum())
+        state = "degraded" if self._state == "running" and bad else self._state
+        return DeviceSnapshot(
+            name=self.device.name,
+            state=state,
+            good=len(quality) - bad,
+            bad=bad,
+            reconnects=self._reconnects,
+            last_good_us=tally.last_good_us,
+            latency_s=tally.latency_s,
+            late=tally.late,
+            last_error=str(self._error) if self._error else "",
+            remedy=self._error.remedy if self._error else "",
+            faults=tally.faults,
+            observations=dict(self._driver.observations()),
+        )
+
+
+class Supervisor:
+    """Runs the devices it was given; each in a task of its own."""
+
+    def __init__(self, runners: Sequence[DeviceRunner]) -> None:
+        self.runners = {runner.device.name: runner for runner in runners}
+
+    async def run(self) -> None:
+        """Run every device until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for runner in self.runners.values():
+                group.create_task(runner.run(), name=f"device {runner.device.name}")
+                await asyncio.sleep(STAGGER if len(self.runners) > 20 else 0)
+            await asyncio.Event().wait()
+
+    def snapshots(self) -> list[DeviceSnapshot]:
+        """All devices, in the order of the configuration."""
+        return [runner.snapshot() for runner in self.runners.values()]

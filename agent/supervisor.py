@@ -104,7 +104,7 @@ class DeviceRunner:
                 await self._sampler.run()
             except DriverError as error:
                 self._failed(error)
-            except Exception as error:  # noqa: BLE001 — the one task boundary: a driver's bug ends here
+            except Exception as error:
                 log.exception("device %s: unexpected failure in driver %s", self.device.name, self.device.driver)
                 self._sampler.record_bad(Quality.BAD)
                 self._failed(DriverError(f"driver failed: {error!r}", remedy="report this with the log"))

@@ -106,7 +106,8 @@ class Sampler:
 
         ``full_every_us``: each group is recorded in full at its first scan in every such span of UTC,
         so that whoever reads the buffer needs nothing older. ``on_scan`` is called after each scan
-        attempt, ``on_good`` after the first good sample since the device was opened, ``on_faults`` when the set of partial faults changes.
+        attempt, ``on_good`` after the first good sample since the device was opened, ``on_faults``
+        when the set of partial faults changes.
         """
         self._driver = driver
         self._groups = groups

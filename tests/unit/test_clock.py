@@ -17,7 +17,9 @@ class World:
 
     def clock(self) -> Clock:
         return Clock(
-            system_us=lambda: self.system, monotonic_us=lambda: self.mono, synchronised=lambda: self.synchronised
+            system_us=lambda: self.system,
+            monotonic_us=lambda: self.mono,
+            synchronised=lambda: self.synchronised,
         )
 
 

@@ -39,9 +39,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
 
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     yield make
-    for name in [
-        name for name in sys.modules if name.endswith("_module") and name.startswith(("acme_", "evil_"))
-    ]:
+    for name in [name for name in sys.modules if name.endswith("_module") and name.startswith(("acme_", "evil_"))]:
         del sys.modules[name]
     registry._third_parties.cache_clear()
 
@@ -106,9 +104,7 @@ def test_unknown_driver_unlike_any_other_lists_all() -> None:
         ("DRIVER = 7", "DRIVER", "not a DriverType but int"),
     ],
 )
-def test_broken_third_party_names_its_distribution(
-    install: Install, source: str, attribute: str, says: str
-) -> None:
+def test_broken_third_party_names_its_distribution(install: Install, source: str, attribute: str, says: str) -> None:
     install("acme-broken", "broken", source, attribute)
     with pytest.raises(registry.DriverBroken) as caught:
         registry.load("broken")

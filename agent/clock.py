@@ -43,7 +43,7 @@ def ntp_synchronised() -> bool:
 
     try:
         libc = ctypes.CDLL(ctypes.util.find_library("c") or "libc.so.6", use_errno=True)
-        state = libc.adjtimex(ctypes.byref(_Timex()))
+        state: int = libc.adjtimex(ctypes.byref(_Timex()))
     except (OSError, AttributeError):
         return False
     return 0 <= state < _TIME_ERROR

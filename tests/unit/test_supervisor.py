@@ -85,8 +85,8 @@ async def test_L32_a_lost_device_is_recorded_bad_once_and_never_carried_forward(
     async with running(device, sink, events) as runner:
         await sink.until(lambda: len(sink.scans) >= 2)
         fail.set()
-        while made[0].opened < 20:
-            await asyncio.sleep(0)  # noqa: ASYNC110 — the driver has no event to wait for
+        while made[0].opened < 20:  # noqa: ASYNC110 — the driver has no event to wait for
+            await asyncio.sleep(0)
         assert runner.snapshot().state == "down"
         assert runner.snapshot().remedy == "check the cable"
         fail.clear()

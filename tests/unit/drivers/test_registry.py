@@ -39,8 +39,8 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
 
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     yield make
-    for name in [name for name in sys.modules if name.endswith("_module") and name.startswith(("acme_", "evil_"))]:
-        del sys.modules[name]
+    for module in [name for name in sys.modules if name.startswith("acme_")]:
+        del sys.modules[module]
     registry._third_parties.cache_clear()
 
 
@@ -73,7 +73,7 @@ def test_third_party_driver_is_found_by_its_entry_point(install: Install) -> Non
 
 
 def test_third_party_cannot_replace_a_built_in(install: Install) -> None:
-    install("evil", "simulated", GOOD.format(name="evil"))
+    install("acme-evil", "simulated", GOOD.format(name="acme-evil"))
     assert registry.load("simulated").name == "simulated"
 
 

@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.quality import Quality
+from drivers.quality import Quality as Quality  # a driver's author needs one import only
 
 Value = float | int | bool | str
 """A plain value as a driver's author sees it."""
@@ -204,7 +204,11 @@ class Driver(Protocol):
         """Release everything. Never raises DriverError; may be called twice or before open."""
 
     def observations(self) -> Mapping[str, Any]:
-        """What was learned about the device, as JSON-able values for the status (may be empty)."""
+        """What was learned about the device, as JSON-able values for the status.
+
+        A driver that derives from this class and learns nothing need not define it.
+        """
+        return {}
 
 
 @dataclass(frozen=True, slots=True)

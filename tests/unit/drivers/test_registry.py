@@ -11,12 +11,14 @@ import pytest
 
 from drivers import registry
 from drivers.contract import DriverType
+from tests.support import plant_install
 
 Install = Callable[..., None]
 
 GOOD = """
 import msgspec
 from drivers.contract import DriverType
+from tests.support import plant_install
 class Options(msgspec.Struct): pass
 DRIVER = DriverType("{name}", Options, lambda o, p, c: None)
 """
@@ -30,11 +32,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
     def make(distribution: str, driver: str, source: str, attribute: str = "DRIVER") -> None:
         module = distribution.replace("-", "_") + "_module"
         monkeypatch.delitem(sys.modules, module, raising=False)
-        (tmp_path / f"{module}.py").write_text(source)
-        info = tmp_path / f"{distribution.replace('-', '_')}-1.2.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.2\n")
-        (info / "entry_points.txt").write_text(f"[gongfu_edge.drivers]\n{driver} = {module}:{attribute}\n")
+        plant_install.install(tmp_path, distribution, {module: source}, {driver: f"{module}:{attribute}"})
         registry._third_parties.cache_clear()
 
     monkeypatch.setattr(sys, "dont_write_bytecode", True)

@@ -38,5 +38,8 @@ class Batch:
     scan_time: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     scan_late: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
 
+    corrected: bool = False
+    """Whether the times were corrected after the clock became trusted."""
+
     def __len__(self) -> int:
         return len(self.series)

@@ -1,0 +1,73 @@
+"""What the store keeps besides blocks. Times are UTC microseconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened to the agent or a device: ``start``, ``stop``, ``connect``, ``disconnect``,
+    ``clock_step``, ``clock_trusted``, ``configuration``."""
+
+    time: int
+    kind: str
+    device: str = ""
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Something that was shed, dropped, rejected or missed between ``start`` and ``end``, and why."""
+
+    start: int
+    end: int
+    cause: str
+    device: str = ""
+    series: str = ""
+    count: int = 0
+    """Samples, or digests, as the cause says."""
+
+
+@dataclass(frozen=True, slots=True)
+class DigestRecord:
+    """A digest as it was signed: ``body`` are its exact bytes."""
+
+    seq: int
+    kind: str
+    start: int
+    end: int
+    hash: str
+    previous: str
+    body: bytes
+    jws: str
+    state: Literal["pending", "accepted", "rejected"] = "pending"
+    reason: str = ""
+    settled: int = 0
+    """When the platform gave its answer; 0: not yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One request that carried data out of the plant."""
+
+    time: int
+    seq: int | None
+    kind: str
+    bytes: int
+    """Bytes of the body on the wire."""
+    status: int
+    """HTTP status; 0: no answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """How full the buffer is."""
+
+    bytes: int
+    samples: int
+    oldest: int | None
+    bytes_written: int
+    """Bytes of blocks committed since the agent started."""

@@ -1,0 +1,38 @@
+"""One agent a data directory: a lock that the kernel releases when the process ends, however it ends."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from agent.errors import GongfuError
+
+
+@contextmanager
+def only_instance(data_dir: Path) -> Iterator[None]:
+    """Hold ``data_dir/lock``; makes the directory. Raises GongfuError when another agent holds it."""
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
+        handle = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    except OSError as error:
+        raise GongfuError(
+            f"data directory {data_dir}: {error.strerror}",
+            remedy="make it writable for this user, or set [gateway] data_dir",
+        ) from error
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.pread(handle, 32, 0).decode(errors="replace").strip() or "unknown"
+            raise GongfuError(
+                f"another agent (process {owner}) already uses {data_dir}",
+                remedy="stop it first (systemctl stop gongfu-edge), or give this one its own [gateway] data_dir",
+            ) from None
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(handle)

@@ -1,0 +1,72 @@
+"""A digest is a pure function of (blocks in the period, configuration in force, events)."""
+
+from __future__ import annotations
+
+from agent.config.model import EnterpriseSection
+from agent.digest.accumulate import Accumulator, Observations
+from agent.digest.coverage import coverage
+from agent.digest.inputs import DigestInputs, Facts
+from agent.digest.ledger import ledger, overlapping
+from agent.digest.report import SCHEMA, Affiliation, ChainMembership, ClockState, Digest, Header, Span, number
+from agent.digest.tags import summaries
+from agent.digest.windows import Period, iso
+
+
+def build(inputs: DigestInputs) -> Digest:
+    """The digest of ``inputs``; its batches are taken one by one and not kept."""
+    accumulator = Accumulator(inputs.spec, inputs.period)
+    for batch in inputs.batches:
+        accumulator.add(batch)
+    return assemble(inputs, accumulator.result())
+
+
+def assemble(inputs: DigestInputs, seen: Observations) -> Digest:
+    """The digest of what an :class:`Accumulator` saw; ``inputs.batches`` is not looked at."""
+    period, spec = inputs.period, inputs.spec
+    losses = overlapping(period, inputs.losses)
+    return Digest(
+        schema=SCHEMA,
+        kind="period",
+        header=_header(period, inputs.facts),
+        affiliation=_affiliation(inputs.enterprise),
+        coverage=coverage(period, spec, seen, inputs.enterprise, inputs.events, losses),
+        tags=summaries(period, spec, seen),
+        ledger=ledger(losses),
+    )
+
+
+def _header(period: Period, facts: Facts) -> Header:
+    return Header(
+        gateway=facts.gateway,
+        seq=facts.seq,
+        previous=facts.previous,
+        period=Span(start=iso(period.start), end=iso(period.end)),
+        timezone=facts.timezone,
+        revision=facts.revision,
+        config_hash=facts.config_hash,
+        agent_version=facts.agent_version,
+        clock=ClockState(
+            trusted=facts.clock_trusted,
+            source=facts.clock_source,
+            offset_s=number(facts.offset_us / 1e6) or 0.0,
+        ),
+    )
+
+
+def _affiliation(enterprise: EnterpriseSection) -> Affiliation:
+    return Affiliation(
+        enterprise=enterprise.name,
+        credit_code=enterprise.credit_code,
+        above_designated_size=enterprise.above_designated_size,
+        industry=enterprise.industry,
+        district=enterprise.district,
+        town=enterprise.town,
+        park=enterprise.park,
+        chains=tuple(
+            ChainMembership(name=chain.name, owner=chain.owner, role=chain.role) for chain in enterprise.chains
+        ),
+        operator=enterprise.operator,
+        uplink=enterprise.uplink,
+        service_provider=enterprise.service_provider,
+        diagnosis_id=enterprise.diagnosis_id,
+    )

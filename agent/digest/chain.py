@@ -1,0 +1,43 @@
+"""Where the chain of digests goes on: behind the last digest, or behind the platform's head."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from agent.buffer.records import DigestRecord
+from agent.evidence.chain import GENESIS
+
+HEAD = "chain_head"
+"""Where the uplink notes the platform's head when that is ahead of ours: JSON ``{"seq": …, "hash": …}``."""
+
+
+class Links(Protocol):
+    """What is asked of the store."""
+
+    async def last_digest(self) -> DigestRecord | None: ...
+    async def meta(self, key: str) -> str | None: ...
+
+
+class Head(msgspec.Struct, frozen=True):
+    """The newest digest that the platform has."""
+
+    seq: int
+    hash: str
+
+
+async def next_link(store: Links) -> tuple[int, str]:
+    """(seq, previous) of the next digest.
+
+    A gateway restored from an old copy of its disk finds the platform ahead: it continues after the
+    platform's head and never forks.
+    """
+    last = await store.last_digest()
+    seq, digest = (last.seq, last.hash) if last else (0, GENESIS)
+    noted = await store.meta(HEAD)
+    if noted:
+        head = msgspec.json.decode(noted, type=Head)
+        if head.seq > seq:
+            seq, digest = head.seq, head.hash
+    return seq + 1, digest

@@ -1,0 +1,44 @@
+"""Everything that a digest is made of. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from agent.buffer.batch import Batch
+from agent.buffer.records import Event, Loss
+from agent.config.model import EnterpriseSection
+from agent.digest.spec import DigestSpec
+from agent.digest.windows import Period
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What the header says of the gateway; ``offset_us``: the system's clock minus the agent's."""
+
+    gateway: str
+    seq: int
+    previous: str
+    timezone: str
+    config_hash: str
+    agent_version: str
+    clock_trusted: bool
+    clock_source: str
+    offset_us: int = 0
+    revision: int = 0
+    """Of the configuration; 0: the local file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class DigestInputs:
+    """``events``: those of the period, and starts and stops of the agent after it, as far as known.
+    ``losses``: entries of the ledger that overlap the period. ``batches``: in the order of the store, from
+    ``spec.lookback_us`` before the period."""
+
+    period: Period
+    spec: DigestSpec
+    enterprise: EnterpriseSection
+    facts: Facts
+    batches: Iterable[Batch] = ()
+    events: Sequence[Event] = ()
+    losses: Sequence[Loss] = ()

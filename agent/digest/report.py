@@ -1,0 +1,247 @@
+"""The digest as it travels: types, exact bytes, JSON Schema. Pure.
+
+The same digest is the same bytes everywhere: keys are sorted, nothing is indented, times are UTC in
+ISO 8601 with ``Z``, and every float has at most :data:`DIGITS` significant digits (enough for any 32-bit
+counter; below what the order of a sum could change). There is no NaN and no infinity: what cannot be
+said is ``null`` with a ``reason``.
+
+Sections that come later (equipment, indicators, findings) will be optional members; a reader ignores
+members that it does not know.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+SCHEMA: Final = "gongfu.digest/1"
+DIGITS = 12
+
+Number = float | None
+"""Null where there is none; the member ``reason`` beside it says why."""
+
+
+Time = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z$")]
+"""UTC, ISO 8601."""
+Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+Count = Annotated[int, Meta(ge=0)]
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """A JSON object of the digest."""
+
+
+class Span(Part, frozen=True):
+    """From ``start`` up to, and without, ``end``; UTC."""
+
+    start: Time
+    end: Time
+
+
+class ClockState(Part, frozen=True):
+    """The gateway's clock when the digest was built; ``offset_s``: the system's clock minus it."""
+
+    trusted: bool
+    source: str
+    offset_s: float
+
+
+class Header(Part, frozen=True):
+    """Who says this, about when, and after which digest (``previous``: SHA-256 of its bytes)."""
+
+    gateway: str
+    seq: Annotated[int, Meta(ge=1)]
+    previous: Sha256
+    period: Span
+    timezone: str
+    revision: int
+    config_hash: str
+    agent_version: str
+    clock: ClockState
+
+
+class ChainMembership(Part, frozen=True):
+    """An industrial chain; ``owner`` is its owner's unified social credit code."""
+
+    name: str
+    owner: str
+    role: str
+
+
+class Affiliation(Part, frozen=True):
+    """Whom the evidence is about, as the enterprise declared it; empty where it did not."""
+
+    enterprise: str
+    credit_code: str
+    above_designated_size: bool | None
+    industry: str
+    district: str
+    town: str
+    park: str
+    chains: tuple[ChainMembership, ...]
+    operator: str
+    uplink: str
+    service_provider: str
+    diagnosis_id: str
+
+
+class InventoryCoverage(Part, frozen=True):
+    """``total`` and ``digital`` are declared; ``configured`` counts the devices that this gateway reads,
+    ``networked`` those of them that delivered good data in the period."""
+
+    total: int | None
+    digital: int | None
+    configured: int
+    networked: int
+
+
+class DeviceCoverage(Part, frozen=True):
+    """Samples are counted as scans × points. ``expected``: due by the configuration for the whole period,
+    whether or not the agent was running; ``good`` + ``bad`` + ``missing`` = ``expected``; ``uncertain`` are
+    among the good. ``late``: scans skipped because the one before took too long. ``grade``: null where
+    nothing was due."""
+
+    name: str
+    interval_s: float
+    points: Count
+    expected: Count
+    good: Count
+    uncertain: Count
+    bad: Count
+    missing: Count
+    bad_causes: dict[str, int]
+    late: Count
+    longest_gap_s: float
+    disconnects: Count
+    drops: dict[str, int]
+    grade: str | None
+
+
+class TotalCoverage(Part, frozen=True):
+    """Over all devices. ``drops``: what the ledger counted in the period, by cause; ``restarts``: starts
+    of the agent; ``agent_downtime_s``: how long there is no evidence that it was running."""
+
+    expected: Count
+    good: Count
+    uncertain: Count
+    bad: Count
+    missing: Count
+    late: Count
+    disconnects: Count
+    drops: dict[str, int]
+    restarts: Count
+    agent_downtime_s: float
+    grade: str | None
+
+
+class Coverage(Part, frozen=True):
+    """How much of what should be known is known. ``grades``: name of the table that the grades follow."""
+
+    inventory: InventoryCoverage
+    devices: tuple[DeviceCoverage, ...]
+    total: TotalCoverage
+    grades: str
+
+
+class TagSummary(Part, frozen=True):
+    """Aggregates of one shared tag; its samples are counted as those of a device.
+
+    ``known_s``: time for which a good value was known; mean, standard deviation, quantiles and ``seconds``
+    are over this time. Gauges have ``mean`` … ``p95``; counters ``first``, ``last``, ``delta`` (what was counted,
+    across resets and rollovers; never negative), how often it fell (``decrements``: slightly, a
+    correction) and ``stuck`` (it did not move at all); states ``seconds`` by value.
+    """
+
+    name: str
+    kind: Literal["gauge", "counter", "state"]
+    unit: str
+    expected: Count
+    good: Count
+    bad: Count
+    missing: Count
+    known_s: float
+    reason: str | UnsetType = UNSET
+    mean: Number | UnsetType = UNSET
+    min: Number | UnsetType = UNSET
+    max: Number | UnsetType = UNSET
+    std: Number | UnsetType = UNSET
+    first: Number | UnsetType = UNSET
+    last: Number | UnsetType = UNSET
+    p05: Number | UnsetType = UNSET
+    p50: Number | UnsetType = UNSET
+    p95: Number | UnsetType = UNSET
+    delta: Number | UnsetType = UNSET
+    resets: int | UnsetType = UNSET
+    rollovers: int | UnsetType = UNSET
+    decrements: int | UnsetType = UNSET
+    stuck: bool | UnsetType = UNSET
+    seconds: dict[str, float] | UnsetType | None = UNSET
+
+
+class LedgerEntry(Part, frozen=True):
+    """Something that was lost or shed. ``count``: samples, or digests, as the cause says; ``entries``: how
+    many entries of the gateway's ledger this line stands for."""
+
+    start: Time
+    end: Time
+    cause: str
+    device: str
+    tag: str
+    count: Count
+    entries: int
+
+
+class Digest(Part, frozen=True):
+    """One link of the chain."""
+
+    schema: Literal["gongfu.digest/1"]
+    kind: Literal["period", "shift", "day", "week", "month"]
+    header: Header
+    affiliation: Affiliation
+    coverage: Coverage
+    tags: tuple[TagSummary, ...]
+    ledger: tuple[LedgerEntry, ...]
+
+
+_ENCODER = msgspec.json.Encoder(order="sorted")
+
+
+def encode(digest: Digest) -> bytes:
+    """The exact bytes that are hashed, signed and sent."""
+    return _ENCODER.encode(digest)
+
+
+def decode(body: bytes) -> Digest:
+    """The digest in ``body``; raises :class:`msgspec.ValidationError` where it is none of this version."""
+    return msgspec.json.decode(body, type=Digest)
+
+
+def number(value: float) -> Number:
+    """``value`` with :data:`DIGITS` significant digits; None where it is not a finite number."""
+    if not math.isfinite(value):
+        return None
+    return float(f"{value:.{DIGITS}g}") + 0.0  # no negative zero
+
+
+def seconds(microseconds: int) -> float:
+    """Seconds, exact to the microsecond for any period."""
+    return microseconds / 1e6
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a digest."""
+    schema = msgspec.json.schema(Digest)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "urn:gongfu:digest:1",
+        "title": f"Digest, {SCHEMA}",
+        **schema,
+    }
+
+
+def schema_text() -> str:
+    """The schema as it is kept in ``agent/uplink/contract/digest.schema.json``."""
+    return msgspec.json.format(msgspec.json.encode(json_schema(), order="sorted"), indent=2).decode() + "\n"

@@ -1,0 +1,102 @@
+"""Which periods are due: from the last digest to now, on a clock that can be believed."""
+
+from __future__ import annotations
+
+import logging
+from typing import Protocol
+
+from agent.buffer.records import DigestRecord, Event, Loss
+from agent.digest.windows import DAY, Windows, iso
+
+log = logging.getLogger(__name__)
+
+HIGH_WATER = "digest_high_water"
+"""Newest time at which the agent was seen running; a clock that is behind it and not trusted is wrong."""
+RESUME = "digest_resume"
+"""Where digests go on after the last one turned out to lie far in the future: ``seq:start``, with that one's seq."""
+LATE = "digest_late_noted"
+
+FLOOR_US = 1_704_067_200_000_000
+"""2024-01-01: before this software existed; a board without a battery starts in 1970."""
+MOST_AHEAD = DAY
+"""When a trusted clock is further behind the last digest than this, that one's time was nonsense."""
+
+
+class TrustedClock(Protocol):
+    """What is asked of :class:`agent.clock.Clock`."""
+
+    @property
+    def trusted(self) -> bool: ...
+    def now(self) -> int: ...
+
+
+class Records(Protocol):
+    """What is asked of the store."""
+
+    async def last_digest(self) -> DigestRecord | None: ...
+    async def span(self) -> tuple[int, int] | None: ...
+    async def events(self, start: int, end: int) -> list[Event]: ...
+    async def add_loss(self, loss: Loss) -> None: ...
+    async def meta(self, key: str) -> str | None: ...
+    async def set_meta(self, key: str, value: str) -> None: ...
+
+
+class Schedule:
+    """Says from when on periods are to be built."""
+
+    def __init__(self, store: Records, windows: Windows, clock: TrustedClock) -> None:
+        self._store = store
+        self._windows = windows
+        self._clock = clock
+        self._holding = False
+
+    async def plausible(self) -> bool:
+        """Whether a period may be closed by this clock; remembers the time when it may."""
+        now = self._clock.now()
+        high = int(await self._store.meta(HIGH_WATER) or FLOOR_US)
+        good = self._clock.trusted or now >= high
+        if good == self._holding:
+            self._holding = not good
+            if good:
+                log.info("the clock can be believed again (%s); digests go on", iso(now))
+            else:
+                log.warning("the clock says %s, but it was %s already; digests wait for a trusted clock",
+                            iso(now), iso(high))  # fmt: skip
+        if good:
+            await self._store.set_meta(HIGH_WATER, str(now))
+        return good
+
+    async def start(self) -> int:
+        """Where the next period starts; it may lie in the future."""
+        last = await self._store.last_digest()
+        if last is None:
+            return self._windows.start_of(await self._first_sign_of_life())
+        resumed = await self._store.meta(RESUME)
+        if resumed and int(resumed.partition(":")[0]) == last.seq:
+            return int(resumed.partition(":")[2])
+        now = self._clock.now()
+        if self._clock.trusted and last.end > now:
+            return await self._after_the_future(last, now)
+        return last.end
+
+    async def _first_sign_of_life(self) -> int:
+        now = self._clock.now()
+        span = await self._store.span()
+        starts = [event.time for event in await self._store.events(FLOOR_US, now) if event.kind == "start"]
+        signs = [*starts[:1], *(span[:1] if span else ())]
+        return min((sign for sign in signs if FLOOR_US <= sign <= now), default=now)
+
+    async def _after_the_future(self, last: DigestRecord, now: int) -> int:
+        # The last digest was closed by a clock that was fast. A closed period never reopens, so a
+        # little of that is waited for; what is recorded meanwhile is entered as late.
+        if last.end - now <= MOST_AHEAD:
+            if last.end - now > self._windows.length and await self._store.meta(LATE) != str(last.seq):
+                await self._store.set_meta(LATE, str(last.seq))
+                await self._store.add_loss(Loss(now, last.end, "late_data"))
+                log.warning("digests were closed up to %s by a fast clock; they go on from there", iso(last.end))
+            return last.end
+        start = self._windows.start_of(now)
+        await self._store.set_meta(RESUME, f"{last.seq}:{start}")
+        log.warning("digest %d ends in %s, which is nonsense; digests go on from %s",
+                    last.seq, iso(last.end), iso(start))  # fmt: skip
+        return start

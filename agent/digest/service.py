@@ -1,0 +1,210 @@
+"""Builds the digest of each period when it has closed, and the missing ones after an absence."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Protocol
+from zoneinfo import ZoneInfo
+
+from agent import __version__
+from agent.buffer.batch import Batch
+from agent.buffer.records import DigestRecord, Event, Loss
+from agent.config.model import Configuration
+from agent.digest.accumulate import Accumulator
+from agent.digest.build import assemble
+from agent.digest.chain import next_link
+from agent.digest.inputs import DigestInputs, Facts
+from agent.digest.report import encode
+from agent.digest.schedule import FLOOR_US, Schedule
+from agent.digest.spec import DigestSpec, compile_spec
+from agent.digest.windows import DAY, Period, Windows, iso
+from agent.errors import GongfuError
+from agent.evidence.chain import digest_hash
+
+log = logging.getLogger(__name__)
+
+MARGIN_US = 1_000_000
+"""After a period's end and the flush, before it is closed: for answers that were on their way."""
+LONGEST_WAIT = 15.0
+"""Seconds between looks at the clock, so that a step of it is not slept through."""
+RETRY_AFTER = 5.0
+"""Seconds to wait when the store could not be read or written."""
+
+
+class DigestStore(Protocol):
+    """What the service asks of :class:`agent.buffer.store.Store`."""
+
+    def blocks(self, start: int, end: int) -> AsyncIterator[Batch]: ...
+    async def series_names(self) -> dict[int, str]: ...
+    async def groups(self) -> dict[int, tuple[str, int]]: ...
+    async def span(self) -> tuple[int, int] | None: ...
+    async def events(self, start: int, end: int) -> list[Event]: ...
+    async def losses(self, start: int, end: int) -> list[Loss]: ...
+    async def add_loss(self, loss: Loss) -> None: ...
+    async def add_digest(self, record: DigestRecord) -> None: ...
+    async def last_digest(self) -> DigestRecord | None: ...
+    async def meta(self, key: str) -> str | None: ...
+    async def set_meta(self, key: str, value: str) -> None: ...
+
+
+class DigestClock(Protocol):
+    """What the service asks of :class:`agent.clock.Clock`."""
+
+    source: str
+
+    @property
+    def trusted(self) -> bool: ...
+    @property
+    def offset_us(self) -> int: ...
+    def now(self) -> int: ...
+
+
+class Signer(Protocol):
+    """What the service asks of :class:`agent.evidence.identity.Identity`."""
+
+    @property
+    def gateway_id(self) -> str: ...
+    def sign_detached(self, payload: bytes) -> str: ...
+
+
+class DigestService:
+    """One a gateway. ``flush`` writes to the store what has been sampled; without it, ``[buffer] flush`` is
+    waited for. ``built`` is set whenever a digest was added; whoever waits for it clears it."""
+
+    def __init__(
+        self,
+        store: DigestStore,
+        configuration: Configuration,
+        clock: DigestClock,
+        identity: Signer,
+        *,
+        flush: Callable[[], Awaitable[object]] | None = None,
+    ) -> None:
+        self._store = store
+        self._configuration = configuration
+        self._clock = clock
+        self._identity = identity
+        self._flush = flush
+        file = configuration.file
+        self._windows = Windows(round(file.digest.period * 1e6), ZoneInfo(file.gateway.timezone))
+        self._schedule = Schedule(store, self._windows, clock)
+        self._grace = MARGIN_US + (0 if flush else round(file.buffer.flush * 1e6))
+        self._building = asyncio.Lock()
+        self.built = asyncio.Event()
+
+    async def run(self) -> None:
+        """Build what is due, then at the end of each period; until cancelled."""
+        failing = False
+        while True:
+            try:
+                await self.build_due()
+                wait = await self._until_next()
+                failing = False
+            except GongfuError as error:
+                if not failing:
+                    log.error("digests wait: %s", error.line())
+                failing, wait = True, RETRY_AFTER
+            await asyncio.sleep(wait)
+
+    async def build_due(self) -> int:
+        """Build every period that has closed and has no digest yet; returns how many were built.
+
+        Raises GongfuError when the store cannot be read or written; what was built so far is kept.
+        """
+        async with self._building:
+            if not await self._schedule.plausible():
+                return 0
+            until = self._clock.now() - self._grace
+            start = await self._schedule.start()
+            if self._windows.end_of(start) > until:
+                return 0
+            if self._flush:
+                await self._flush()
+            spec = await self._spec()
+            boots = await self._boots(start)
+            count = 0
+            for period in self._windows.closed(start, until):
+                await self._build(period, spec, [event for event in boots if event.time >= period.end])
+                count += 1
+            if count > 1:
+                log.info("built %d missing digests, up to %s", count, iso(period.end))
+            return count
+
+    async def preview(self) -> bytes:
+        """The running period as it would be reported if it ended now: neither signed nor in the chain."""
+        now = self._clock.now()
+        start = self._windows.start_of(now)
+        last = await self._store.last_digest()
+        if last is not None and start < last.end < now:
+            start = last.end
+        _, _, body = await self._digest(Period(start, max(now, start + 1)), await self._spec(), [])
+        return body
+
+    async def _until_next(self) -> float:
+        end = self._windows.end_of(await self._schedule.start())
+        left = (end + self._grace - self._clock.now()) / 1e6
+        return min(max(left, 0.05), LONGEST_WAIT)
+
+    async def _build(self, period: Period, spec: DigestSpec, later: Sequence[Event]) -> None:
+        seq, previous, body = await self._digest(period, spec, later)
+        jws = await asyncio.to_thread(self._identity.sign_detached, body)
+        record = DigestRecord(
+            seq=seq,
+            kind="period",
+            start=period.start,
+            end=period.end,
+            hash=digest_hash(body),
+            previous=previous,
+            body=body,
+            jws=jws,
+        )
+        await self._store.add_digest(record)
+        self.built.set()
+        log.debug("digest %d: %s to %s, %d bytes", seq, iso(period.start), iso(period.end), len(body))
+
+    async def _digest(self, period: Period, spec: DigestSpec, later: Sequence[Event]) -> tuple[int, str, bytes]:
+        # Batch by batch, each in a thread of its own: scans must not wait for arithmetic, and a
+        # quarter of an hour of 10,000 tags would not fit into memory at once.
+        accumulator = await asyncio.to_thread(Accumulator, spec, period)
+        async for batch in self._store.blocks(period.start - spec.lookback_us, period.end):
+            await asyncio.to_thread(accumulator.add, batch)
+        seq, previous = await next_link(self._store)
+        inputs = DigestInputs(
+            period=period,
+            spec=spec,
+            enterprise=self._configuration.file.enterprise,
+            facts=self._facts(seq, previous),
+            events=[*await self._store.events(period.start, period.end), *later],
+            losses=await self._store.losses(period.start, period.end),
+        )
+        body = await asyncio.to_thread(lambda: encode(assemble(inputs, accumulator.result())))
+        return seq, previous, body
+
+    def _facts(self, seq: int, previous: str) -> Facts:
+        return Facts(
+            gateway=self._identity.gateway_id,
+            seq=seq,
+            previous=previous,
+            timezone=self._configuration.file.gateway.timezone,
+            config_hash=self._configuration.hash,
+            agent_version=__version__,
+            clock_trusted=self._clock.trusted,
+            clock_source=self._clock.source,
+            offset_us=self._clock.offset_us,
+        )
+
+    async def _spec(self) -> DigestSpec:
+        # Looked up, not made: a preview works on a store that is open for reading only.
+        series = {name: number for number, name in (await self._store.series_names()).items()}
+        groups = {key: number for number, key in (await self._store.groups()).items()}
+        return compile_spec(self._configuration, series, groups)
+
+    async def _boots(self, start: int) -> list[Event]:
+        # Starts and stops of the agent since then; day by day, for there may be many other events.
+        now, boots = self._clock.now(), []
+        for begin in range(max(start, FLOOR_US), now + 1, DAY):
+            events = await self._store.events(begin, min(begin + DAY, now + 1))
+            boots += [event for event in events if event.kind in ("start", "stop")]
+        return boots

@@ -1,0 +1,152 @@
+"""The gateway as an identity: an Ed25519 key made on the device, that never leaves it.
+
+``identity/key.json`` (mode 0600) is the private key as a JWK; ``identity/enrolment.json`` is what the
+platform answered when the gateway was enrolled.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import warnings
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from joserfc import jws, jwt
+from joserfc.errors import JoseError, SecurityWarning
+from joserfc.jwk import OKPKey
+from joserfc.util import urlsafe_b64decode
+
+from agent.errors import GongfuError
+from agent.evidence.files import make_folder, write_atomically
+
+log = logging.getLogger(__name__)
+
+ALGORITHM = "EdDSA"
+TOKEN_LIFETIME_S = 240
+_KEY, _ENROLMENT = "key.json", "enrolment.json"
+
+# RFC 9864 prefers the name Ed25519; the contract says EdDSA, which every JOSE library knows.
+warnings.filterwarnings("ignore", message="EdDSA is deprecated", category=SecurityWarning)
+
+
+class Enrolment(msgspec.Struct, frozen=True):
+    """What the platform knows this gateway as. ``admins``: JWKS of its administrators."""
+
+    gateway_id: str
+    url: str
+    admins: dict[str, Any] = {}
+    enterprise: dict[str, Any] = {}
+
+
+class Identity:
+    """The key and, after enrolment, the name that the platform gave it."""
+
+    def __init__(self, folder: Path, key: OKPKey, enrolment: Enrolment | None) -> None:
+        self._folder = folder
+        self._key = key
+        self.thumbprint: str = key.thumbprint()
+        """RFC 7638, base64url; the ``kid`` of every signature."""
+        self.enrolment = enrolment
+
+    @classmethod
+    def load_or_create(cls, folder: Path) -> Identity:
+        """Load the identity below ``folder``, or make one. Raises GongfuError when its file is damaged.
+
+        A damaged key is never replaced by itself: another key is another gateway to the platform.
+        """
+        try:
+            make_folder(folder)
+            path = folder / _KEY
+            if not path.exists():
+                key = OKPKey.generate_key("Ed25519")
+                write_atomically(path, msgspec.json.encode(key.as_dict(private=True)))
+            return cls(folder, _load_key(path), _load_enrolment(folder / _ENROLMENT))
+        except OSError as error:
+            raise GongfuError(
+                f"identity in {folder}: {error.strerror}",
+                remedy="run as the user that owns the data directory, or as root",
+            ) from error
+
+    @property
+    def gateway_id(self) -> str:
+        """The enrolled id, or before that ``gw-`` and 16 hex digits of the key's thumbprint."""
+        return self.enrolment.gateway_id if self.enrolment else self.own_id
+
+    @property
+    def own_id(self) -> str:
+        """The id that follows from the key alone."""
+        return "gw-" + urlsafe_b64decode(self.thumbprint.encode()).hex()[:16]
+
+    def refresh(self) -> bool:
+        """Take over an enrolment that was made meanwhile; returns whether there is one."""
+        self.enrolment = _load_enrolment(self._folder / _ENROLMENT)
+        return self.enrolment is not None
+
+    def save_enrolment(
+        self, gateway_id: str, url: str, admins: dict[str, Any], enterprise: dict[str, Any] | None = None
+    ) -> None:
+        """Keep what the platform answered."""
+        self.enrolment = Enrolment(gateway_id, url, admins, enterprise or {})
+        write_atomically(self._folder / _ENROLMENT, msgspec.json.encode(self.enrolment))
+
+    def public_jwk(self) -> dict[str, Any]:
+        """The public key as a JWK with ``kid`` and ``alg``."""
+        return {**self._key.as_dict(private=False), "kid": self.thumbprint, "alg": ALGORITHM, "use": "sig"}
+
+    def public_jwks(self) -> dict[str, Any]:
+        """The public key as a JWKS, for whoever verifies exported digests."""
+        return {"keys": [self.public_jwk()]}
+
+    def sign_detached(self, payload: bytes) -> str:
+        """Detached JWS (RFC 7515, appendix F) over the exact bytes: ``header..signature``."""
+        header = {"alg": ALGORITHM, "kid": self.thumbprint}
+        head, _, signature = jws.serialize_compact(header, payload, self._key, algorithms=[ALGORITHM]).split(".")
+        return f"{head}..{signature}"
+
+    def token(self, audience: str, now_s: int) -> str:
+        """Bearer token for one platform, valid for four minutes from ``now_s`` (UTC seconds)."""
+        header = {"alg": ALGORITHM, "kid": self.thumbprint, "typ": "JWT"}
+        claims = {
+            "iss": self.gateway_id,
+            "sub": self.gateway_id,
+            "aud": audience,
+            "iat": now_s,
+            "exp": now_s + TOKEN_LIFETIME_S,
+            "jti": secrets.token_urlsafe(16),
+        }
+        return jwt.encode(header, claims, self._key, algorithms=[ALGORITHM])
+
+
+def _load_key(path: Path) -> OKPKey:
+    if path.stat().st_mode & 0o077:
+        log.warning("%s was readable by others; set to 0600. If somebody copied it, enrol anew", path)
+        path.chmod(0o600)
+    try:
+        key = OKPKey.import_key(msgspec.json.decode(path.read_bytes()))
+        if key.curve_name != "Ed25519" or not key.is_private:
+            raise ValueError("not a private Ed25519 key")
+    except (JoseError, ValueError, KeyError, TypeError, AttributeError, msgspec.DecodeError) as error:
+        raise GongfuError(
+            f"{path} is damaged: {error}", remedy="restore it from a backup, or remove the folder and enrol anew"
+        ) from error
+    return key
+
+
+def _load_enrolment(path: Path) -> Enrolment | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Enrolment)
+    except FileNotFoundError:
+        return None
+    except msgspec.DecodeError as error:
+        raise GongfuError(f"{path} is damaged: {error}", remedy="enrol again: gongfu-edge enroll") from error
+
+
+def hardware() -> str:
+    """What the gateway is, for the platform's list: the board's model, or the machine type."""
+    try:
+        return Path("/proc/device-tree/model").read_text(encoding="utf-8").strip("\0\n ")
+    except OSError:
+        return os.uname().machine

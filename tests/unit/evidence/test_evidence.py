@@ -1,0 +1,107 @@
+"""Keys stay private, signatures hold over exact bytes, and a chain shows every alteration."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+from joserfc import jwt
+from joserfc.jwk import OKPKey
+
+from agent.errors import GongfuError
+from agent.evidence.chain import GENESIS, digest_hash
+from agent.evidence.identity import Identity
+from agent.evidence.verify import verify_paths
+
+
+def write_chain(folder: Path, identity: Identity, count: int) -> Path:
+    """A folder of ``count`` signed, chained digests and the keys; returns the keys' path."""
+    previous = GENESIS
+    for seq in range(1, count + 1):
+        body = json.dumps({"header": {"seq": seq, "previous": previous}, "n": seq}).encode()
+        (folder / f"{seq}.json").write_bytes(body)
+        (folder / f"{seq}.json.jws").write_text(identity.sign_detached(body))
+        previous = digest_hash(body)
+    keys = folder / "keys.jwks"
+    keys.write_text(json.dumps(identity.public_jwks()))
+    return keys
+
+
+def problems(folder: Path, keys: Path) -> dict[int | None, str]:
+    return {result.seq: result.problem for result in verify_paths([folder], keys) if not result.ok}
+
+
+def test_the_key_is_made_once_and_private(tmp_path: Path) -> None:
+    identity = Identity.load_or_create(tmp_path / "identity")
+    key = tmp_path / "identity" / "key.json"
+    assert key.stat().st_mode & 0o777 == 0o600
+    assert Identity.load_or_create(tmp_path / "identity").gateway_id == identity.gateway_id == identity.own_id
+    assert "d" not in identity.public_jwk() and "d" in json.loads(key.read_bytes())
+
+
+def test_a_key_readable_by_others_is_closed_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    Identity.load_or_create(tmp_path)
+    (tmp_path / "key.json").chmod(0o644)
+    with caplog.at_level(logging.WARNING):
+        Identity.load_or_create(tmp_path)
+    assert (tmp_path / "key.json").stat().st_mode & 0o777 == 0o600 and "readable by others" in caplog.text
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"\xff\x00", b'{"kty":"OKP","crv":"Ed25519","x":"AA"}'])
+def test_a_damaged_key_is_an_error_and_never_replaced(tmp_path: Path, content: bytes) -> None:
+    Identity.load_or_create(tmp_path)
+    (tmp_path / "key.json").write_bytes(content)
+    with pytest.raises(GongfuError, match=r"key\.json is damaged") as caught:
+        Identity.load_or_create(tmp_path)
+    assert caught.value.remedy and (tmp_path / "key.json").read_bytes() == content
+
+
+def test_enrolment_is_kept_and_seen_by_a_running_agent(tmp_path: Path) -> None:
+    running, enrolling = Identity.load_or_create(tmp_path), Identity.load_or_create(tmp_path)
+    assert not running.refresh()
+    enrolling.save_enrolment("plant-7", "https://p/api/v1", {"keys": []})
+    assert running.refresh() and running.gateway_id == "plant-7" and running.own_id != "plant-7"
+
+
+def test_tokens_name_the_gateway_and_live_for_less_than_five_minutes(tmp_path: Path) -> None:
+    identity = Identity.load_or_create(tmp_path)
+    key = OKPKey.import_key(identity.public_jwk())
+    first, second = (jwt.decode(identity.token("https://p", 1000), key, algorithms=["EdDSA"]) for _ in range(2))
+    assert first.claims["iss"] == first.claims["sub"] == identity.gateway_id
+    assert first.claims["aud"] == "https://p" and 0 < first.claims["exp"] - 1000 <= 300
+    assert first.claims["jti"] != second.claims["jti"]
+
+
+def test_a_whole_chain_verifies_and_every_alteration_is_found(tmp_path: Path) -> None:
+    identity = Identity.load_or_create(tmp_path / "identity")
+    folder = tmp_path / "out"
+    folder.mkdir()
+    keys = write_chain(folder, identity, 12)
+    assert problems(folder, keys) == {} and len(verify_paths([folder], keys)) == 12
+
+    body = (folder / "5.json").read_bytes()
+    (folder / "5.json").write_bytes(body.replace(b'"n": 5', b'"n": 6'))
+    found = problems(folder, keys)
+    assert "signature" in found[5] and "altered" in found[6] and len(found) == 2
+    (folder / "5.json").write_bytes(body)
+
+    (folder / "7.json").unlink()
+    (folder / "8.json").unlink()
+    assert problems(folder, keys) == {9: "gap in the sequence: 7 to 8 missing"}
+
+
+def test_a_foreign_key_and_a_missing_signature_fail(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    keys = write_chain(folder, Identity.load_or_create(tmp_path / "a"), 2)
+    (folder / "2.json.jws").unlink()
+    assert set(problems(folder, keys)) == {2}
+    keys.write_text(json.dumps(Identity.load_or_create(tmp_path / "b").public_jwks()))
+    assert set(problems(folder, keys)) == {1, 2}
+    with pytest.raises(GongfuError):
+        verify_paths([tmp_path / "nothing"], keys)
+    keys.write_text("{}")
+    with pytest.raises(GongfuError):
+        verify_paths([folder], keys)

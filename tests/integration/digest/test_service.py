@@ -1,0 +1,245 @@
+"""Digests of closed periods, from a real store: none missing, none twice, chained."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.buffer.records import DigestRecord, Event
+from agent.buffer.store import Store
+from agent.digest.build import build
+from agent.digest.inputs import DigestInputs
+from agent.digest.report import encode
+from agent.digest.service import DigestService
+from agent.digest.spec import compile_spec
+from agent.digest.windows import DAY, Period
+from agent.errors import GongfuError
+from agent.evidence.chain import GENESIS, digest_hash
+from tests.support.digest_plants import FACTS, SECOND, START
+from tests.support.digest_service import PLANT, SetClock, Unsigned, record
+
+MINUTE = 60 * SECOND
+LONG_AFTER = 6 * SECOND + 1
+"""Beyond the grace without a flush of our own: 5 s and the margin."""
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    opened = await Store.open(tmp_path / "buffer.db")
+    yield opened
+    await opened.close()
+
+
+def service(store: Any, now: int, **options: Any) -> DigestService:
+    return DigestService(store, PLANT, SetClock(now, **options), Unsigned())
+
+
+async def all_digests(store: Store) -> list[DigestRecord]:
+    return sorted(await store.digests(1000), key=lambda each: each.seq)
+
+
+async def test_missing_periods_are_built_after_an_absence_empty_ones_too(store: Store) -> None:
+    await store.add_event(Event(START, "start"))
+    await record(store, START, 70)
+    await store.add_event(Event(START + 70 * SECOND, "stop"))
+    await store.add_event(Event(START + 250 * SECOND, "start"))
+    assert await service(store, START + 260 * SECOND).build_due() == 4
+    digests = await all_digests(store)
+    assert [(each.seq, each.start, each.end) for each in digests] == [
+        (1 + n, START + n * MINUTE, START + (n + 1) * MINUTE) for n in range(4)
+    ]
+    totals = [json.loads(each.body)["coverage"]["total"] for each in digests]
+    assert [each["good"] for each in totals] == [120, 20, 0, 0]
+    assert [each["agent_downtime_s"] for each in totals] == [0.0, 50.0, 60.0, 60.0]
+
+
+async def test_digests_form_a_chain_over_their_exact_bytes(store: Store) -> None:
+    await record(store, START, 60)
+    await service(store, START + 3 * MINUTE + LONG_AFTER).build_due()
+    previous = GENESIS
+    for number, each in enumerate(await all_digests(store), start=1):
+        header = json.loads(each.body)["header"]
+        assert (header["seq"], header["previous"]) == (number, previous) == (each.seq, each.previous)
+        assert each.hash == digest_hash(each.body)
+        assert each.jws == f"signed..{len(each.body)}"
+        assert each.state == "pending"
+        previous = each.hash
+
+
+async def test_a_digest_is_a_pure_function_of_the_blocks(store: Store) -> None:
+    await record(store, START - 30 * SECOND, 120)
+    await service(store, START + MINUTE + LONG_AFTER).build_due()
+    built = (await all_digests(store))[-1]
+    period = Period(built.start, built.end)
+    names = {name: number for number, name in (await store.series_names()).items()}
+    spec = compile_spec(PLANT, names, {key: number for number, key in (await store.groups()).items()})
+    header = json.loads(built.body)["header"]
+    inputs = DigestInputs(
+        period=period,
+        spec=spec,
+        enterprise=PLANT.file.enterprise,
+        facts=replace(FACTS, seq=built.seq, previous=built.previous, agent_version=header["agent_version"]),
+        batches=[each async for each in store.blocks(period.start - spec.lookback_us, period.end)],
+    )
+    assert encode(build(inputs)) == built.body
+
+
+async def test_a_counter_is_continuous_over_the_periods(store: Store) -> None:
+    await record(store, START, 180)
+    await service(store, START + 3 * MINUTE + LONG_AFTER).build_due()
+    lines = [json.loads(each.body)["tags"][0] for each in await all_digests(store)]
+    assert [line["name"] for line in lines] == ["p.n"] * 3
+    assert [line["delta"] for line in lines] == [59.0, 60.0, 60.0]
+    assert [line["known_s"] for line in lines] == [59.999, 60.0, 60.0]
+
+
+async def test_a_period_once_built_never_reopens(store: Store) -> None:
+    await record(store, START, 30)
+    assert await service(store, START + MINUTE + LONG_AFTER).build_due() == 1
+    await record(store, START + 30 * SECOND, 30)
+    assert await service(store, START + MINUTE + LONG_AFTER).build_due() == 0
+    assert len(await all_digests(store)) == 1
+
+
+async def test_a_period_is_not_closed_before_what_was_sampled_is_on_disk(store: Store) -> None:
+    await record(store, START, 30)
+    assert await service(store, START + MINUTE + 3 * SECOND).build_due() == 0
+    flushed = []
+
+    async def flush() -> None:
+        flushed.append(True)
+        await record(store, START + 30 * SECOND, 30)
+
+    clock = SetClock(START + MINUTE + 3 * SECOND)
+    assert await DigestService(store, PLANT, clock, Unsigned(), flush=flush).build_due() == 1
+    assert flushed
+    assert json.loads((await all_digests(store))[0].body)["coverage"]["total"]["good"] == 120
+
+
+async def test_without_any_data_the_first_start_counts(store: Store) -> None:
+    await store.add_event(Event(START + 10 * SECOND, "start"))
+    assert await service(store, START + 2 * MINUTE + LONG_AFTER).build_due() == 2
+
+
+async def test_nothing_known_at_all_begins_with_the_running_period(store: Store) -> None:
+    assert await service(store, START + 30 * SECOND).build_due() == 0
+
+
+async def test_L11_an_untrusted_clock_behind_the_last_known_time_closes_nothing(store: Store) -> None:
+    await record(store, START, 60)
+    assert await service(store, START + MINUTE + LONG_AFTER).build_due() == 1
+    for now in (SECOND, START - DAY):
+        assert await service(store, now, trusted=False, source="none").build_due() == 0
+    assert await service(store, START + 2 * MINUTE + LONG_AFTER, trusted=False, source="none").build_due() == 1
+
+
+async def test_L11_a_board_without_a_battery_builds_nothing_for_1970(store: Store) -> None:
+    await store.add_event(Event(SECOND, "start"))
+    await record(store, 2 * SECOND, 30)
+    clock = SetClock(10 * MINUTE, trusted=False, source="none")
+    digests = DigestService(store, PLANT, clock, Unsigned())
+    assert await digests.build_due() == 0
+    clock.time, clock.trusted = START, True
+    assert await digests.build_due() == 0
+    clock.time = START + MINUTE + LONG_AFTER
+    await store.add_event(Event(START, "start"))
+    assert await digests.build_due() == 1
+    assert (await all_digests(store))[0].start == START
+
+
+async def test_L11_a_digest_from_the_far_future_does_not_stop_the_chain(store: Store) -> None:
+    await record(store, START + 1000 * DAY, 30)
+    await service(store, START + 1000 * DAY + MINUTE + LONG_AFTER).build_due()
+    for minutes in range(3):
+        await service(store, START + minutes * MINUTE + LONG_AFTER).build_due()
+    digests = await all_digests(store)
+    assert [each.start for each in digests[-2:]] == [START, START + MINUTE]
+    assert digests[-2].previous == digests[-3].hash
+
+
+async def test_L11_a_clock_that_was_a_little_fast_is_waited_for_and_entered_as_late(store: Store) -> None:
+    await record(store, START, 30)
+    await service(store, START + 10 * MINUTE + LONG_AFTER).build_due()
+    for _ in range(2):
+        assert await service(store, START + 5 * MINUTE).build_due() == 0
+    losses = await store.losses(0, START + DAY)
+    assert [(each.cause, each.start, each.end) for each in losses] == [
+        ("late_data", START + 5 * MINUTE, START + 10 * MINUTE)
+    ]
+
+
+async def test_the_chain_continues_after_the_platforms_head_when_that_is_ahead(store: Store) -> None:
+    await record(store, START, 60)
+    await service(store, START + MINUTE + LONG_AFTER).build_due()
+    await store.set_meta("chain_head", json.dumps({"seq": 7, "hash": "a" * 64}))
+    await service(store, START + 3 * MINUTE + LONG_AFTER).build_due()
+    assert [(each.seq, each.previous[:1]) for each in (await all_digests(store))[:2]] == [(1, "0"), (8, "a")]
+    assert (await all_digests(store))[-1].seq == 9
+
+
+async def test_preview_shows_the_running_period_and_leaves_no_trace(store: Store, tmp_path: Path) -> None:
+    await record(store, START, 90)
+    await service(store, START + MINUTE + LONG_AFTER).build_due()
+    reader = await Store.open(tmp_path / "buffer.db", read_only=True)
+    try:
+        preview = json.loads(await service(reader, START + 90 * SECOND).preview())
+    finally:
+        await reader.close()
+    assert preview["header"]["seq"] == 2
+    assert preview["header"]["period"] == {"start": "2026-09-21T14:16:00Z", "end": "2026-09-21T14:16:30Z"}
+    assert preview["coverage"]["total"]["good"] == 60
+    assert len(await all_digests(store)) == 1
+
+
+async def test_preview_of_a_store_in_which_nothing_was_recorded(store: Store) -> None:
+    preview = json.loads(await service(store, START).preview())
+    assert preview["coverage"]["total"]["good"] == 0
+
+
+async def test_run_builds_when_a_period_ends_and_says_so(store: Store) -> None:
+    await record(store, START, 60)
+
+    async def flush() -> None:
+        return None
+
+    clock = SetClock(START + MINUTE + 900_000, running=True)
+    digests = DigestService(store, PLANT, clock, Unsigned(), flush=flush)
+    running = asyncio.create_task(digests.run())
+    async with asyncio.timeout(20):
+        await digests.built.wait()
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+    assert [each.seq for each in await all_digests(store)] == [1]
+
+
+async def test_run_goes_on_when_the_disk_takes_nothing_for_a_while(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await record(store, START, 60)
+    monkeypatch.setattr("agent.digest.service.RETRY_AFTER", 0.001)
+    refusals = iter([True, True, True])
+    add = store.add_digest
+
+    async def refuse(record: DigestRecord) -> None:
+        if next(refusals, False):
+            raise GongfuError("the disk is full", remedy="free some space")
+        await add(record)
+
+    monkeypatch.setattr(store, "add_digest", refuse)
+    digests = service(store, START + MINUTE + LONG_AFTER)
+    running = asyncio.create_task(digests.run())
+    async with asyncio.timeout(20):
+        await digests.built.wait()
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+    assert [each.seq for each in await all_digests(store)] == [1]
+    assert len([one for one in caplog.records if "disk is full" in one.message]) == 1

@@ -1,0 +1,1 @@
+"""A simulated plant and a reference platform, for the demo and the tests."""

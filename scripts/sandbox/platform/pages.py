@@ -1,0 +1,89 @@
+"""The pages for people: what the platform has, and whether it is proven."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from typing import Any
+
+from aiohttp import web
+
+from scripts.sandbox.platform import views
+from scripts.sandbox.platform.problems import Problem
+from scripts.sandbox.platform.service import Platform
+from scripts.sandbox.platform.store import Gateway, Store, StoredDigest
+from scripts.sandbox.platform.views import DigestRow, GatewayRow
+
+PAGE_SIZE = 50
+NO_LIMIT = 10**15
+
+
+def add_routes(router: web.UrlDispatcher, key: web.AppKey[Platform]) -> None:
+    """The pages and their style sheet."""
+    pages = Pages(key)
+    router.add_get("/", pages.index)
+    router.add_get("/style.css", pages.style)
+    router.add_get("/gateways/{id}", pages.gateway)
+    router.add_get(r"/gateways/{id}/digests/{seq:[1-9]\d{0,14}}", pages.digest)
+
+
+class Pages:
+    """The handlers; data from the :class:`Platform` found under ``key``, looks from ``views``."""
+
+    def __init__(self, key: web.AppKey[Platform]) -> None:
+        self._key = key
+        self._css = resources.files(__package__ or "").joinpath("style.css").read_bytes()
+
+    def _platform(self, request: web.Request) -> Platform:
+        return request.app[self._key]
+
+    async def _known(self, request: web.Request) -> Gateway:
+        gateway = await self._platform(request).call(Store.gateway, request.match_info["id"])
+        if gateway is None:
+            raise Problem("not-found", "there is no such gateway")
+        return gateway
+
+    async def style(self, request: web.Request) -> web.Response:
+        """The style sheet."""
+        return web.Response(body=self._css, content_type="text/css", headers={"Cache-Control": "no-cache"})
+
+    async def index(self, request: web.Request) -> web.Response:
+        """Every gateway."""
+        platform = self._platform(request)
+        rows = []
+        for gateway in await platform.call(Store.gateways):
+            latest = await platform.call(Store.latest_accepted, gateway.id, "")
+            rows.append(GatewayRow(gateway, await platform.report(gateway), content(latest)))
+        return _html(views.index(rows, platform.settings.clock()))
+
+    async def gateway(self, request: web.Request) -> web.Response:
+        """One gateway's digests, newest first; ``?before=`` a number for older ones."""
+        platform, gateway = self._platform(request), await self._known(request)
+        before = request.query.get("before", "")
+        limit = int(before) if before.isascii() and before.isdigit() and len(before) < 16 else NO_LIMIT
+        page = await platform.call(Store.page, gateway.id, "", limit, PAGE_SIZE)
+        rows = [DigestRow(each, content(each)) for each in page]
+        report = await platform.report(gateway)
+        return _html(views.gateway(gateway, report, rows, platform.settings.clock(), newest=limit == NO_LIMIT))
+
+    async def digest(self, request: web.Request) -> web.Response:
+        """One digest."""
+        platform, gateway = self._platform(request), await self._known(request)
+        stored = await platform.call(Store.digest, gateway.id, "", int(request.match_info["seq"]))
+        if stored is None:
+            raise Problem("not-found", "there is no such digest")
+        report = await platform.report(gateway)
+        return _html(views.digest(gateway, report, DigestRow(stored, content(stored))))
+
+
+def content(stored: StoredDigest | None) -> dict[str, Any]:
+    """The digest as an object; empty for a tombstone and for bytes that were damaged on this disk."""
+    try:
+        value = json.loads(stored.body) if stored is not None and stored.body else {}
+    except ValueError:
+        value = {}
+    return value if isinstance(value, dict) else {}
+
+
+def _html(text: str) -> web.Response:
+    return web.Response(text=text, content_type="text/html", charset="utf-8")

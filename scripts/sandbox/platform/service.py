@@ -1,0 +1,257 @@
+"""The platform's own work: enrolment, delivery, configuration, status. Knows no HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import secrets
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from scripts.sandbox.platform import jose
+from scripts.sandbox.platform.intake import Link, Verdict, examine
+from scripts.sandbox.platform.problems import Problem
+from scripts.sandbox.platform.store import Gateway, Store, StoredDigest, Token
+from scripts.sandbox.platform.verify import ChainReport, verify_all, verify_chain
+
+T = TypeVar("T")
+
+TOKEN_ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # no characters that are mistaken for others on paper
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Limits (bytes) and hooks that tests may change. ``clock`` gives UTC seconds."""
+
+    max_compressed: int = 2_000_000
+    max_digest: int = 8_000_000
+    max_json: int = 256_000
+    clock: Callable[[], float] = time.time
+    assign_id: Callable[[str], str] = jose.own_id
+    """Key thumbprint → gateway id. By default the id that the gateway calls itself before enrolment."""
+
+
+class Platform:
+    """One platform over one data directory. Its database is used by a single thread of its own."""
+
+    def __init__(self, data_dir: Path, url: str, settings: Settings | None = None) -> None:
+        self.data_dir = data_dir
+        self.url = url
+        """Base URL with path: the audience of bearer tokens."""
+        self.settings = settings or Settings()
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="platform-db")
+        self._store = Store(data_dir)
+        self._changed: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        self._verified: dict[tuple[str, str], ChainReport] = {}
+
+    async def close(self) -> None:
+        """Close the database."""
+        await self.run(self._store.close)
+        self._executor.shutdown()
+
+    async def run(self, function: Callable[..., T], *args: Any) -> T:
+        """Run a function in the thread that owns the database."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, function, *args)
+
+    async def call(self, function: Callable[..., T], *args: Any) -> T:
+        """Run ``function(store, *args)`` in the thread that owns the database."""
+        return await self.run(function, self._store, *args)
+
+    # --- enrolment -----------------------------------------------------------------------------------
+
+    async def make_token(self, *, lifetime_s: float = 86_400.0, enterprise: str = "") -> str:
+        """A new one-time token."""
+        return await self.run(make_token, self._store, self.settings.clock(), lifetime_s, enterprise)
+
+    async def enroll(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Exchange a token for an identity; ``request`` fits the schema ``Enrollment``."""
+        key = jose.import_public_key(request["public_key"])
+        thumbprint = key.thumbprint()
+        return await self.run(self._enroll, request, thumbprint, key.as_dict(private=False))
+
+    def _enroll(self, request: dict[str, Any], thumbprint: str, jwk: dict[str, Any]) -> dict[str, Any]:
+        now = self.settings.clock()
+        with self._store.transaction():
+            token = self._store.token(_hash_token(request["token"]))
+            # The same key with its used token is a repeat after a lost answer, even when the token has expired since.
+            if token is None or (token.used_by and token.used_by != thumbprint):
+                raise Problem("token-refused", "the token is unknown or was used by another gateway")
+            if not token.used_by and token.expires < now:
+                raise Problem("token-refused", "the token has expired")
+            known = self._store.gateway_by_key(thumbprint)
+            gateway_id = known.id if known else self.settings.assign_id(thumbprint)
+            self._store.use_token(token.hash, thumbprint)
+            self._store.put_gateway(
+                Gateway(
+                    id=gateway_id,
+                    thumbprint=thumbprint,
+                    public_key=json.dumps({name: jwk[name] for name in ("kty", "crv", "x")}),
+                    hostname=_text(request.get("hostname", "")),
+                    hardware=_text(request.get("hardware", "")),
+                    version=_text(request.get("version", "")),
+                    enrolled=now,
+                    last_seen=now,
+                )
+            )
+        answer: dict[str, Any] = {"gateway_id": gateway_id, "admins": self._admins()}
+        if token.enterprise:
+            answer["enterprise"] = {"name": token.enterprise}
+        return answer
+
+    def _admins(self) -> dict[str, Any]:
+        """The administrators' keys: ``admins.jwks`` in the data directory, if someone put it there."""
+        try:
+            admins: dict[str, Any] = json.loads((self.data_dir / "admins.jwks").read_text("utf-8"))
+        except FileNotFoundError:
+            admins = {"keys": []}
+        return admins
+
+    # --- authentication ------------------------------------------------------------------------------
+
+    async def authenticate(self, gateway_id: str, authorization: str) -> Gateway:
+        """The gateway that the bearer token proves. Raises Problem 401."""
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise Problem("unauthenticated", "there is no bearer token", headers={"WWW-Authenticate": "Bearer"})
+        return await self.run(self._authenticate, gateway_id, token.strip())
+
+    def _authenticate(self, gateway_id: str, token: str) -> Gateway:
+        gateway = self._store.gateway(gateway_id)
+        if gateway is None:
+            raise Problem("unauthenticated", "this gateway is not enrolled here")
+        key = jose.import_public_key(json.loads(gateway.public_key))
+        now = self.settings.clock()
+        proof = jose.check_token(token, key, gateway_id, self.url, now)
+        if not self._store.use_nonce(gateway_id, proof.jti, proof.expires, now):
+            raise Problem("unauthenticated", "jti was used before")
+        self._store.seen(gateway_id, now)
+        return gateway
+
+    # --- digests -------------------------------------------------------------------------------------
+
+    async def deliver(self, gateway: Gateway, stream: str, seq: int, body: bytes, signature: str) -> tuple[str, bool]:
+        """Take a digest; its hash, and False when the same bytes were stored already. Raises Problem."""
+        return await self.run(self._deliver, gateway, stream, seq, body, signature)
+
+    def _deliver(self, gateway: Gateway, stream: str, seq: int, body: bytes, signature: str) -> tuple[str, bool]:
+        jose.check_detached(signature, body, jose.import_public_key(json.loads(gateway.public_key)))
+        with self._store.transaction():
+            head = self._head(gateway.id, stream)
+            stored = self._store.digest(gateway.id, stream, seq)
+            if stored is not None:
+                _check_repeat(stored, body, head)
+                return stored.hash, False
+            now = self.settings.clock()
+            verdict = examine(body, seq, head, {gateway.id, jose.own_id(gateway.thumbprint)}, now)
+            self._store.add_digest(_record(gateway.id, stream, seq, verdict, body, signature, now))
+        if verdict.problems:
+            new_head = Link(seq, verdict.hash).body()
+            raise Problem("schema", verdict.reason, problems=verdict.problems, head=new_head, stored=True)
+        return verdict.hash, True
+
+    async def head(self, gateway_id: str, stream: str) -> Link:
+        """The last place of a chain."""
+        return await self.run(self._head, gateway_id, stream)
+
+    def _head(self, gateway_id: str, stream: str) -> Link:
+        last = self._store.head(gateway_id, stream)
+        return Link(last.seq, last.hash) if last else Link()
+
+    # --- configuration and status --------------------------------------------------------------------
+
+    async def publish(self, gateway_id: str, bundle: bytes) -> str:
+        """Offer a signed bundle to a gateway; returns its entity tag."""
+        etag = f'"{hashlib.sha256(bundle).hexdigest()[:32]}"'
+        await self.run(self._store.put_bundle, gateway_id, etag, bundle, self.settings.clock())
+        self._changed.pop(gateway_id, asyncio.Event()).set()
+        return etag
+
+    async def bundle(self, gateway_id: str, known: str, wait_s: float) -> tuple[str, bytes] | None:
+        """The gateway's bundle, waiting at most ``wait_s`` for one whose tag is not in ``known`` (If-None-Match)."""
+        deadline = time.monotonic() + wait_s
+        while True:
+            changed = self._changed[gateway_id]
+            found = await self.run(self._store.bundle, gateway_id)
+            left = deadline - time.monotonic()
+            if (found is not None and not matches(found[0], known)) or left <= 0:
+                return found
+            try:
+                await asyncio.wait_for(changed.wait(), left)
+            except TimeoutError:
+                return found
+
+    async def put_status(self, gateway_id: str, status: str) -> None:
+        """Keep the gateway's latest status (JSON)."""
+        await self.run(self._store.put_status, gateway_id, status, self.settings.clock())
+
+    # --- verification --------------------------------------------------------------------------------
+
+    async def reports(self) -> list[ChainReport]:
+        """Every gateway's every chain, verified now from the stored bytes."""
+        return await self.run(verify_all, self._store)
+
+    async def report(self, gateway: Gateway, stream: str = "") -> ChainReport:
+        """One chain, verified when it was last seen to grow; for pages that are looked at often."""
+        return await self.run(self._report, gateway, stream)
+
+    def _report(self, gateway: Gateway, stream: str) -> ChainReport:
+        known = self._verified.get((gateway.id, stream))
+        head = self._head(gateway.id, stream)
+        if known is None or (known.head_seq, known.head_hash) != (head.seq, head.hash):
+            known = self._verified[gateway.id, stream] = verify_chain(self._store, gateway, stream)
+        return known
+
+
+def make_token(store: Store, now: float, lifetime_s: float, enterprise: str = "") -> str:
+    """A new one-time token, of which only the hash is kept."""
+    letters = "".join(secrets.choice(TOKEN_ALPHABET) for _ in range(16))
+    token = "-".join(letters[at : at + 4] for at in range(0, 16, 4))
+    store.add_token(Token(hash=_hash_token(token), expires=now + lifetime_s, enterprise=enterprise, used_by=""))
+    return token
+
+
+def matches(etag: str, if_none_match: str) -> bool:
+    """RFC 9110: whether the entity tag is among those of an ``If-None-Match``."""
+    names = [each.strip().removeprefix("W/") for each in if_none_match.split(",")]
+    return etag in names or "*" in names
+
+
+def _hash_token(token: str) -> str:
+    return hashlib.sha256(token.strip().upper().encode("utf-8", "replace")).hexdigest()
+
+
+def _text(value: str) -> str:
+    """Free of lone surrogates, which neither SQLite nor HTML can hold."""
+    return value.encode("utf-8", "replace").decode("utf-8")
+
+
+def _check_repeat(stored: StoredDigest, body: bytes, head: Link) -> None:
+    if hashlib.sha256(body).hexdigest() != stored.hash:
+        raise Problem("other-bytes", f"digest {stored.seq} is stored with other bytes", head=head.body())
+    if stored.state == "rejected":
+        raise Problem("schema", stored.reason, head=head.body(), stored=True)
+
+
+def _record(
+    gateway_id: str, stream: str, seq: int, verdict: Verdict, body: bytes, signature: str, now: float
+) -> StoredDigest:
+    rejected = bool(verdict.problems)
+    return StoredDigest(
+        gateway=gateway_id,
+        stream=stream,
+        seq=seq,
+        hash=verdict.hash,
+        previous=verdict.previous,
+        state="rejected" if rejected else "accepted",
+        reason=_text(verdict.reason),
+        received=now,
+        size=len(body),
+        body=b"" if rejected else body,
+        jws=signature,
+    )

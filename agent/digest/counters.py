@@ -12,20 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.digest.columns import heads, shifted
+from agent.digest.proposals import proposals
 from agent.digest.spec import SharedTag
-
-NEAR = 0.05
-"""Share of a guessed top within which the old value must have come, and the new one started [P]."""
 
 
 def fall(old: float, new: float, tops: Sequence[float], *, declared: bool) -> tuple[str, float]:
     """What a fall from ``old`` to ``new`` was, and what was counted meanwhile.
 
     ``rollover``: from a declared top, when that explains the fall by less than half a turn; from a
-    guessed top, when the old value was within 5 % of it and the new one is as near to 0.
+    guessed top, when the old value was near it (5 %) and the new one is as near to 0.
     ``decrement``: the new value is more than half of the old (a correction, or the ripple of a
     float32 register): nothing was counted. ``reset``: else; it has counted from 0.
     """
+    near = proposals().counter_near
     for top in tops:
         if old > top:
             continue
@@ -33,7 +32,7 @@ def fall(old: float, new: float, tops: Sequence[float], *, declared: bool) -> tu
         if declared:
             if new >= 0 and turned < top / 2:
                 return "rollover", turned
-        elif old >= (1 - NEAR) * top and 0 <= new <= NEAR * top:
+        elif old >= (1 - near) * top and 0 <= new <= near * top:
             return "rollover", turned
     if new > old / 2 and new >= 0:
         return "decrement", 0.0
@@ -65,7 +64,8 @@ class CounterSums:
         old = shifted(value, head, self._value[tag[head]])
         tail = np.append(head[1:], len(tag)) - 1
         self._value[tag[tail]] = value[tail]
-        step = np.where(inside & ~np.isnan(old), value - old, 0.0)
+        with np.errstate(over="ignore"):  # said as null in the report
+            step = np.where(inside & ~np.isnan(old), value - old, 0.0)
         self.moved[tag[step != 0]] = True
         for row in np.flatnonzero(step < 0).tolist():  # rare
             step[row] = self._fall(int(tag[row]), float(old[row]), float(value[row]))

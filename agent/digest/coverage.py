@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from agent.buffer.records import Event, Loss
 from agent.config.model import EnterpriseSection
 from agent.digest.accumulate import Observations
 from agent.digest.downtime import downtime
+from agent.digest.proposals import proposals
 from agent.digest.report import (
     Coverage,
     DeviceCoverage,
@@ -24,25 +22,6 @@ from agent.digest.report import (
 from agent.digest.spec import DigestSpec, GroupSpec
 from agent.digest.windows import Period
 from drivers.quality import Quality, cause
-
-
-class Grading(msgspec.Struct, frozen=True):
-    """A table of grades, best first: (grade, least share of good samples)."""
-
-    name: str
-    grades: tuple[tuple[str, float], ...]
-
-    def of(self, good: int, expected: int) -> str | None:
-        """The grade; None where nothing was due."""
-        if expected <= 0:
-            return None
-        return next((grade for grade, least in self.grades if good >= least * expected), self.grades[-1][0])
-
-
-@cache
-def grading() -> Grading:
-    """The table in force (``grades.json``)."""
-    return msgspec.json.decode((files("agent.digest") / "grades.json").read_bytes(), type=Grading)
 
 
 def expected_scans(group: GroupSpec, period: Period, seen: int) -> int:
@@ -61,9 +40,12 @@ def coverage(
     """The section; ``events`` and ``losses`` as in :class:`~agent.digest.inputs.DigestInputs`."""
     within = [event for event in events if period.start <= event.time < period.end]
     disconnects = tally((event.device, 1) for event in within if event.kind == "disconnect")
+    groups: list[list[int]] = [[] for _ in spec.devices]
+    for index, group in enumerate(spec.groups):
+        groups[group.device].append(index)
     devices = tuple(
-        _device(period, spec, seen, position, disconnects.get(device.name, 0), losses)
-        for position, device in enumerate(spec.devices)
+        _device(period, spec, seen, position, own, disconnects.get(spec.devices[position].name, 0), losses)
+        for position, own in enumerate(groups)
     )
     total = TotalCoverage(
         **{
@@ -73,7 +55,7 @@ def coverage(
         drops=tally((loss.cause, loss.count) for loss in losses),
         restarts=sum(event.kind == "start" for event in within),
         agent_downtime_s=seconds(downtime(period, events, seen.silences)),
-        grade=grading().of(sum(each.good for each in devices), sum(each.expected for each in devices)),
+        grade=proposals().grade(sum(each.good for each in devices), sum(each.expected for each in devices)),
     )
     inventory = enterprise.inventory
     return Coverage(
@@ -85,16 +67,22 @@ def coverage(
         ),
         devices=devices,
         total=total,
-        grades=grading().name,
+        grades=proposals().grades_name,
     )
 
 
 def _device(
-    period: Period, spec: DigestSpec, seen: Observations, position: int, disconnects: int, losses: Sequence[Loss]
+    period: Period,
+    spec: DigestSpec,
+    seen: Observations,
+    position: int,
+    own: Sequence[int],
+    disconnects: int,
+    losses: Sequence[Loss],
 ) -> DeviceCoverage:
     device = spec.devices[position]
-    own = [(index, group) for index, group in enumerate(spec.groups) if group.device == position]
-    expected = sum(expected_scans(group, period, int(seen.scans[index])) * group.points for index, group in own)
+    groups = [(spec.groups[index], int(seen.scans[index])) for index in own]
+    expected = sum(expected_scans(group, period, scans) * group.points for group, scans in groups)
     counts = seen.qualities[position]
     good, bad = int(counts[: Quality.BAD].sum()), int(counts[Quality.BAD :].sum())
     causes = {cause(code) or "bad": int(counts[code]) for code in _present(counts) if code >= Quality.BAD}
@@ -108,11 +96,11 @@ def _device(
         bad=bad,
         missing=max(expected - good - bad, 0),
         bad_causes=causes,
-        late=sum(int(seen.late[index]) for index, _ in own),
-        longest_gap_s=seconds(max((int(seen.longest_gap[index]) for index, _ in own), default=0)),
+        late=sum(int(seen.late[index]) for index in own),
+        longest_gap_s=seconds(max((int(seen.longest_gap[index]) for index in own), default=0)),
         disconnects=disconnects,
         drops=tally((loss.cause, loss.count) for loss in losses if loss.device == device.name),
-        grade=grading().of(good, expected),
+        grade=proposals().grade(good, expected),
     )
 
 

@@ -12,6 +12,8 @@ log = logging.getLogger(__name__)
 
 HIGH_WATER = "digest_high_water"
 """Newest time at which the agent was seen running; a clock that is behind it and not trusted is wrong."""
+HIGH_WATER_STEP = 600_000_000
+"""It is written down in steps of ten minutes: each is a write to a card that wears out."""
 RESUME = "digest_resume"
 """Where digests go on after the last one turned out to lie far in the future: ``seq:start``, with that one's seq."""
 LATE = "digest_late_noted"
@@ -62,7 +64,7 @@ class Schedule:
             else:
                 log.warning("the clock says %s, but it was %s already; digests wait for a trusted clock",
                             iso(now), iso(high))  # fmt: skip
-        if good:
+        if good and now - high > HIGH_WATER_STEP:
             await self._store.set_meta(HIGH_WATER, str(now))
         return good
 

@@ -29,6 +29,8 @@ MARGIN_US = 1_000_000
 """After a period's end and the flush, before it is closed: for answers that were on their way."""
 LONGEST_WAIT = 15.0
 """Seconds between looks at the clock, so that a step of it is not slept through."""
+RECHECK = 1.0
+"""Seconds between tries while a period is due and the clock is not believed."""
 RETRY_AFTER = 5.0
 """Seconds to wait when the store could not be read or written."""
 
@@ -145,6 +147,8 @@ class DigestService:
     async def _until_next(self) -> float:
         end = self._windows.end_of(await self._schedule.start())
         left = (end + self._grace - self._clock.now()) / 1e6
+        if left <= 0:  # due, but the clock is not believed; or one more ended meanwhile
+            return RECHECK
         return min(max(left, 0.05), LONGEST_WAIT)
 
     async def _build(self, period: Period, spec: DigestSpec, later: Sequence[Event]) -> None:

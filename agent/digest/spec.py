@@ -10,12 +10,10 @@ from numpy.typing import NDArray
 
 from agent.config.model import Configuration, Device, Tag, TagKind
 from agent.digest import sharing
+from agent.digest.proposals import proposals
 
 LOOKBACK_US = 60_000_000
 """How far before a period blocks are read for the values that hold at its start."""
-
-COUNTER_TOPS = (2.0**16, 2.0**32, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10)
-"""Raw values at which counters usually start again from 0 when no ``rollover`` is declared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,5 +125,5 @@ def _shared(candidate: sharing.Candidate, tag: Tag, row: int) -> SharedTag:
     if tag.kind == "counter" and tag.rollover:
         tops = (float(tag.rollover),)
     elif tag.kind == "counter" and tag.point.offset == 0 and tag.point.scale > 0:
-        tops = tuple(sorted(top * tag.point.scale for top in COUNTER_TOPS))
+        tops = tuple(sorted(top * tag.point.scale for top in proposals().counter_tops))
     return SharedTag(tag=candidate, row=row, unit=tag.unit, tops=tops, declared=bool(tag.rollover))

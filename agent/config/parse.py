@@ -1,0 +1,114 @@
+"""Reading ``config.toml``: either a whole valid configuration, or every problem at once."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from agent.config.canonical import configuration_hash
+from agent.config.checks import check_sections
+from agent.config.convert import BAD, Context, build, convert_fields
+from agent.config.devices import Devices, build_devices
+from agent.config.model import Configuration, FileSection, GatewaySection
+from agent.config.problems import Place, Problems, one_line
+from agent.config.references import Resolver, Unreadable, read_file
+from agent.config.relations import check_relations
+from agent.errors import ConfigurationInvalid
+
+LARGEST_FILE = 64 * 1024 * 1024
+
+_POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+
+
+def load(path: Path, environ: Mapping[str, str] = os.environ) -> Configuration:
+    """Read a configuration file; raises :class:`ConfigurationInvalid` with every problem in it.
+
+    ``environ``: where ``{ env = "NAME" }`` is looked up. Tables and secrets with a relative path are
+    looked for beside the file.
+    """
+    try:
+        data = read_file(path, LARGEST_FILE)
+    except Unreadable as error:
+        missing = not path.exists()
+        remedy = "copy config.example.toml there, or name another with --config" if missing else error.remedy
+        raise _invalid(f"{error}; {remedy}") from None
+    return loads(_decode(data, path.name), path, environ)
+
+
+def loads(text: str, path: Path, environ: Mapping[str, str] = os.environ) -> Configuration:
+    """The same for text that need not be in a file; ``path``: what it is called, and where it would be."""
+    raw = _parse(text.removeprefix("\ufeff"), path.name)
+    problems = Problems()
+    root: Place = path.name
+    folder = path.parent
+    context = Context(problems, Resolver(environ, folder))
+    file = _file_section({key: value for key, value in raw.items() if key != "device"}, root, context)
+    devices = build_devices(raw["device"], (root, "device"), folder, context) if "device" in raw else Devices()
+    check_sections(file, root, problems)
+    check_relations(file, devices, root, problems)
+    if problems:
+        raise ConfigurationInvalid(problems.lines)
+    file = msgspec.structs.replace(file, device=tuple(devices.sections))
+    return Configuration(
+        file=file, path=path, devices=tuple(devices.built), hash=configuration_hash(file, devices.built)
+    )
+
+
+def _file_section(raw: Mapping[str, Any], root: Place, context: Context) -> FileSection:
+    """Everything but devices. What is missing or beyond repair is replaced by a default, for the checks that follow."""
+    given = convert_fields(raw, FileSection, root, context)
+    assert isinstance(given, dict)  # the whole of a TOML document is a table
+    file = build(FileSection, given, root, context)
+    if isinstance(file, FileSection):
+        return file
+    rest = {key: value for key, value in given.items() if value is not BAD}
+    return FileSection(**{**rest, "gateway": GatewaySection(name="gateway")})
+
+
+def _decode(data: bytes, name: str) -> str:
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise _invalid(f"{name}: is UTF-16 and not UTF-8; save it as UTF-8")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise _invalid(f"{name}:{line}: is not UTF-8; save the file as UTF-8") from None
+
+
+def _parse(text: str, name: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise _invalid(f"{name}: is nested too deeply; write fewer brackets within one another") from None
+    except ValueError as error:  # TOMLDecodeError, and numbers that Python refuses to read
+        message = str(error)
+    found = _POSITION.search(message)
+    if found is None:
+        raise _invalid(f"{name}: {message}; correct the TOML")
+    line, column = found[1], found[2]
+    if line is None:
+        lines = text.split("\n")
+        line, column = str(len(lines)), str(len(lines[-1]) + 1)
+    raise _invalid(f"{name}:{line}:{column}: {message[: found.start()]}{_hint(message)}")
+
+
+def _hint(message: str) -> str:
+    """The remedy for what people who do not know TOML run into."""
+    if "Unescaped" in message or "escape" in message:
+        return "; write \\ twice, or put the text in 'single quotes'"
+    if "Invalid value" in message:
+        return "; put text in quotes"
+    if "Cannot overwrite" in message or "Cannot declare" in message or "twice" in message:
+        return "; it is given twice: remove one, or write [[…]] for a list of tables"
+    return ""
+
+
+def _invalid(line: str) -> ConfigurationInvalid:
+    return ConfigurationInvalid((one_line(line),))

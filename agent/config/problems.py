@@ -1,0 +1,112 @@
+"""Where something is in the configuration, and the list of what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
+
+Place: TypeAlias = str | tuple["Place", "str | int"]
+"""A source (``config.toml``, or ``press-1.csv:12``), or a place and a key below it.
+
+Linked pairs, because one is made for each value that is read and hardly any is ever shown.
+"""
+
+_LONGEST = 60
+_GREATEST = 2**64
+
+
+class Problems:
+    """Problem lines in the order of their discovery, each once."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, None] = {}
+
+    def add(self, place: Place, message: str, remedy: str = "") -> None:
+        """Note a problem: where, what, and what to write instead."""
+        text = f"{show_place(place)}: {message}" + (f"; {remedy}" if remedy else "")
+        self._lines[one_line(text)] = None
+
+    def extend(self, other: Problems) -> None:
+        """Take over another list."""
+        self._lines.update(other._lines)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """All problems, one line each."""
+        return tuple(self._lines)
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+
+def show_place(place: Place) -> str:
+    """``config.toml: device[2].tag[7].tpye``, ``press-1.csv:12: address``, or the source alone."""
+    keys: list[str | int] = []
+    while isinstance(place, tuple):
+        place, key = place
+        keys.append(key)
+    path = ""
+    for key in reversed(keys):
+        if isinstance(key, int):
+            path += f"[{key}]"
+        else:
+            path += ("." if path else "") + (key if _is_bare(key) else f'"{key}"')
+    return f"{place}: {path}" if path else place
+
+
+def source_of(place: Place) -> str:
+    """The file that a place is in, with the line where it has one."""
+    while isinstance(place, tuple):
+        place = place[0]
+    return place
+
+
+def one_line(text: str) -> str:
+    """``text`` with whatever would break the line or the terminal written as an escape."""
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+
+
+def show(value: Any) -> str:
+    """A value as the operator wrote it, short."""
+    if isinstance(value, str):
+        return f'"{value if len(value) <= _LONGEST else value[:_LONGEST] + "…"}"'
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value) if abs(value) <= _GREATEST else "a number that large"
+    if isinstance(value, float):
+        return repr(value)
+    if isinstance(value, Mapping):
+        return "a table"
+    if isinstance(value, list):
+        return "a list"
+    return "a date or time"
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that ``word`` was probably meant to be."""
+    from difflib import get_close_matches  # only a configuration with a mistake pays for it
+
+    folded = {each.casefold(): each for each in known}
+    wanted = word[:_LONGEST].casefold()
+    if wanted in folded:
+        return folded[wanted]
+    found = get_close_matches(wanted, folded, 1, 0.6)
+    return folded[found[0]] if found else None
+
+
+def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
+    """A remedy: the nearest known word, else ``otherwise``, else all of them where they are few."""
+    words = list(known)
+    near = nearest(word, words)
+    if near is not None:
+        return f'did you mean "{near}"?'
+    if otherwise or not words:
+        return otherwise
+    return f"one of: {', '.join(words)}" if len(words) <= 40 else ""
+
+
+def _is_bare(key: str) -> bool:
+    return bool(key) and key.isprintable() and not any(sign in ' ."[]:' for sign in key)

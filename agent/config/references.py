@@ -1,0 +1,81 @@
+"""Secrets that the configuration names instead of holding: ``{ env = "NAME" }``, ``{ file = "/path" }``."""
+
+from __future__ import annotations
+
+import logging
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from agent.config.problems import Place, Problems, show
+
+log = logging.getLogger(__name__)
+
+_LARGEST_SECRET = 64 * 1024
+FORM = 'write { env = "NAME" } or { file = "/path" }'
+
+
+class Unreadable(Exception):
+    """A file cannot be used; the message says why, ``remedy`` what to do."""
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+
+def read_file(path: Path, limit: int) -> bytes:
+    """All bytes of a regular file (never of a device or a pipe, which might not end)."""
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise Unreadable(f"{path} is not a file", "name a file")
+        if status.st_size > limit:
+            raise Unreadable(f"{path} is larger than {limit // 1024} KiB", "name the right file")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise Unreadable(f"there is no file {path}", "create it, or correct the path") from None
+    except PermissionError:
+        raise Unreadable(f"{path} may not be read", "give the agent's user the right to read it") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise Unreadable(f"{path} cannot be read ({reason})", "correct the path") from None
+
+
+class Resolver:
+    """Finds what a reference names. ``folder``: where a relative path starts."""
+
+    def __init__(self, environ: Mapping[str, str], folder: Path) -> None:
+        self._environ = environ
+        self._folder = folder
+
+    def resolve(self, reference: Mapping[str, Any], place: Place, problems: Problems) -> str | None:
+        """The text named by ``reference``; None after a problem was noted. Never shows the text."""
+        if len(reference) != 1 or not reference.keys() <= {"env", "file"}:
+            problems.add(place, "is no reference to a secret", FORM)
+            return None
+        ((how, name),) = reference.items()
+        if not isinstance(name, str) or not name:
+            problems.add((place, how), f"must be a name in quotes, not {show(name)}", FORM)
+            return None
+        return self._variable(name, place, problems) if how == "env" else self._file(name, place, problems)
+
+    def _variable(self, name: str, place: Place, problems: Problems) -> str | None:
+        value = self._environ.get(name)
+        if value is None:
+            problems.add((place, "env"), f"the environment has no variable {name}", "set it for the service")
+        return value
+
+    def _file(self, name: str, place: Place, problems: Problems) -> str | None:
+        path = self._folder / name
+        try:
+            text = read_file(path, _LARGEST_SECRET).decode()
+        except Unreadable as error:
+            problems.add((place, "file"), str(error), error.remedy)
+            return None
+        except UnicodeDecodeError:
+            problems.add((place, "file"), f"{path} is not UTF-8 text", "save it as UTF-8")
+            return None
+        if path.stat().st_mode & (stat.S_IRWXO | stat.S_IWGRP):
+            log.warning("%s holds a secret and is open to other users → chmod 640 %s", path, path)
+        return text.removesuffix("\n").removesuffix("\r")

@@ -1,0 +1,145 @@
+"""The configuration as ``gongfu-edge check`` shows it. Secrets are never in it."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from agent.config.model import Configuration, Device, FileSection
+from agent.config.problems import one_line
+from agent.config.units import show_seconds, show_size
+
+_MOST_SHARED = 8
+
+
+def summary(configuration: Configuration) -> str:
+    """Sections as ``label  text`` lines, then a table of the devices."""
+    file = configuration.file
+    facts = [
+        ("configuration", str(configuration.path)),
+        ("hash", configuration.hash),
+        ("gateway", f"{file.gateway.name}, {file.gateway.timezone}, data in {file.gateway.data_dir}"),
+        ("enterprise", _enterprise(file)),
+        ("platform", _platform(file)),
+        ("remote", _remote(file)),
+        ("buffer", _buffer(file)),
+        ("digest", _digest(file)),
+        ("console", file.console.listen or "off"),
+    ]
+    if file.equipment:
+        facts.append(("equipment", ", ".join(each.name for each in file.equipment)))
+    parts = [_columns([[label, text] for label, text in facts])]
+    if configuration.devices:
+        sections = {section.name: section.connection for section in file.device}
+        rows = [_device(device, sections.get(device.name, {})) for device in configuration.devices]
+        header = ["DEVICE", "DRIVER", "WHERE", "TAGS", "INTERVAL", "SCANS"]
+        parts.append(_columns([header, *rows], right=(3,)))
+    tags = sum(len(device.tags) for device in configuration.devices)
+    parts.append(f"{_count(len(configuration.devices), 'device')}, {_count(tags, 'tag')}: the configuration is valid")
+    return "\n\n".join(parts)
+
+
+def _enterprise(file: FileSection) -> str:
+    enterprise = file.enterprise
+    parts = [enterprise.name, enterprise.credit_code, enterprise.district and f"district {enterprise.district}"]
+    parts.append(enterprise.park and f"park {enterprise.park}")
+    parts.append(enterprise.operator and f"{enterprise.operator} {enterprise.uplink}".strip())
+    return ", ".join(each for each in parts if each) or "not named"
+
+
+def _platform(file: FileSection) -> str:
+    if file.platform is None:
+        return "none: digests are kept here"
+    proxy = " through a proxy" if file.platform.proxy else ""
+    return f"{redacted_url(file.platform.url)}{proxy}, at most {show_size(file.platform.max_bytes_per_day)} a day"
+
+
+def _remote(file: FileSection) -> str:
+    if not file.remote.allow:
+        return "the platform may change nothing"
+    return f"the platform may change {', '.join(file.remote.allow)}; probation {show_seconds(file.remote.probation)}"
+
+
+def _buffer(file: FileSection) -> str:
+    buffer = file.buffer
+    return (
+        f"{show_size(buffer.max_size)} or {show_seconds(buffer.retention)}, flushed every {show_seconds(buffer.flush)}"
+    )
+
+
+def _digest(file: FileSection) -> str:
+    share = file.digest.share
+    shared = "no tag is shared"
+    if share:
+        more = f" and {len(share) - _MOST_SHARED} more" if len(share) > _MOST_SHARED else ""
+        shared = f"shared: {', '.join(share[:_MOST_SHARED])}{more}"
+    return f"every {show_seconds(file.digest.period)}; {shared}"
+
+
+def _device(device: Device, connection: Mapping[str, Any]) -> list[str]:
+    scans = Counter(tag.point.interval for tag in device.tags)
+    shown = ", ".join(f"{count} every {show_seconds(seconds)}" for seconds, count in sorted(scans.items()))
+    return [
+        device.name,
+        device.driver,
+        where(connection),
+        str(len(device.tags)),
+        show_seconds(device.interval),
+        shown or "none",
+    ]
+
+
+def where(connection: Mapping[str, Any]) -> str:
+    """Where a device is, from the few keys of its connection that cannot hold a secret."""
+    place = _shown(connection, "url")
+    if place:
+        return redacted_url(place)
+    host, port = _shown(connection, "host"), _shown(connection, "port")
+    parts = [_shown(connection, "transport"), ":".join(each for each in (host, port) if each)]
+    if "unit" in connection:
+        parts.append(f"unit {_shown(connection, 'unit')}")
+    return " ".join(each for each in parts if each) or "-"
+
+
+def _shown(connection: Mapping[str, Any], key: str) -> str:
+    value = connection.get(key, "")
+    # A reference is not followed: whoever wrote it did not want to see what it names.
+    return str(value) if isinstance(value, str | int) else "…"
+
+
+def redacted_url(url: str) -> str:
+    """A URL without user, password, query and fragment."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "…"
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}{parts.path}" if parts.scheme and host else "…"
+
+
+def width(text: str) -> int:
+    """Columns of a terminal that ``text`` takes; Chinese characters take two."""
+    if text.isascii():
+        return len(text)
+    signs = (sign for sign in text if not unicodedata.combining(sign))
+    return sum(2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in signs)
+
+
+def _columns(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
+    cells = [[one_line(cell) for cell in row] for row in rows]
+    widths = [max(width(row[column]) for row in cells) for column in range(len(cells[0]))]
+    lines = []
+    for row in cells:
+        padded = []
+        for column, cell in enumerate(row):
+            blank = " " * (widths[column] - width(cell))
+            padded.append(blank + cell if column in right else cell + blank)
+        lines.append("  ".join(padded).rstrip())
+    return "\n".join(lines)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -17,6 +17,9 @@ NOMINAL_CYCLE_S = 4.2
 SERIAL = "GF-P160-00017"
 
 
+Detail = dict[str, str | int | float | bool]
+
+
 class State(IntEnum):
     """What the state register says."""
 
@@ -72,7 +75,7 @@ class Event:
 
     at: float
     what: str
-    detail: dict[str, str | int | float | bool]
+    detail: Detail
 
 
 _POWER_W = {State.OFF: 300.0, State.STANDBY: 3_500.0, State.EXECUTING: 18_000.0, State.FAULT: 2_200.0}
@@ -112,9 +115,12 @@ class Press:
             yield from self._finish(done)
             self._segment = self._next(done)
             if self._segment.state is not done.state or self._segment.kind != done.kind:
-                detail = {"state": int(self._segment.state), "from": int(done.state), "why": self._segment.kind}
-                yield Event(done.end, "state", {**detail, "alarms": self.alarms})
+                yield Event(done.end, "state", self._change_from(done))
         self.now = max(self.now, to)
+
+    def _change_from(self, done: Segment) -> Detail:
+        now = self._segment
+        return {"state": int(now.state), "from": int(done.state), "why": now.kind, "alarms": self.alarms}
 
     def _finish(self, done: Segment) -> Iterator[Event]:
         self._oil = self._oil_at(done.end)

@@ -1,0 +1,205 @@
+"""The demonstration: simulated plant → agent → reference platform, on this machine alone.
+
+``scripts/demo`` makes the environment and calls this. Standard library only: what is shown is what the
+installed agent does, seen through its command line, its local API and the platform's API.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import re
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from string import Template
+
+from scripts.sandbox.demo_summary import ROOT, Place, Summary, command, get, gongfu_edge, text
+from scripts.sandbox.processes import Failed, Processes, free_port
+
+TEMPLATE = Path(__file__).with_name("demo.toml")
+POLL_S = 0.5
+SETTLE_S = 20.0
+"""How long the last digests may take to be built and accepted when the time is up."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the demonstration; 0 only if digests were accepted and verified (or it was ended by Ctrl-C)."""
+    parser = argparse.ArgumentParser(prog="scripts/demo", description="Simulated plant → agent → reference platform.")
+    parser.add_argument("--for", dest="duration", type=seconds, metavar="60s", help="end after so long with a summary")
+    parser.add_argument("--speed", type=float, default=5.0, help="how many times as fast as real the plant runs")
+    parser.add_argument("--period", type=seconds, default=10.0, metavar="10s", help="period of a digest")
+    options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGHUP, _interrupt)
+    with ExitStack() as stack:
+        try:
+            run = stack.enter_context(_run_folder(ROOT / ".demo"))
+            demo = Demo(options, run, stack.enter_context(Processes(run)))
+            demo.start()
+            return demo.follow()
+        except Failed as error:
+            print(f"demo: {error}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            print("\ndemo: ended; nothing of it is left running")
+            return 0 if options.duration is None else 130
+
+
+def seconds(text: str) -> float:
+    """``60s``, ``5m`` or ``1h`` in seconds."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h)?", text)
+    if not found:
+        raise argparse.ArgumentTypeError(f'"{text}" is not a duration such as 60s or 5m')
+    return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2] or "s"]
+
+
+class Demo:
+    """One demonstration in a folder of its own."""
+
+    def __init__(self, options: argparse.Namespace, run: Path, processes: Processes) -> None:
+        self._options = options
+        self._run = run
+        self._processes = processes
+        # Demonstrations started at the same moment begin their search at different ports.
+        shift = 10 * int(run.name.partition("-")[2] or 0)
+        self._platform = f"http://127.0.0.1:{free_port(8480 + shift)}"
+        self._console = f"127.0.0.1:{free_port(8470 + shift)}"
+        self._modbus = free_port(5020 + shift)
+        self._truth = Tail(run / "truth.jsonl")
+        self._agent_log = Tail(run / "agent.log")
+        self._digests = 0
+        self._place = Place(run, self._platform)
+
+    def start(self) -> None:
+        """Start plant, platform and agent, one after the other, and say where they are."""
+        run, ready = self._run, self._processes.wait_for
+        serial = run / "compressor.tty"
+        python = [sys.executable, "-m"]
+        plant = ["--tcp-port", str(self._modbus), "--rtu-link", str(serial), "--truth", str(run / "truth.jsonl")]
+        plant += ["--speed", str(self._options.speed)]
+        self._processes.start("plant", [*python, "scripts.sandbox.plant", *plant], cwd=ROOT)
+        port = self._platform.rpartition(":")[2]
+        data = ["--data", str(run / "platform")]
+        self._processes.start("platform", [*python, "scripts.sandbox.platform", "--port", port, *data], cwd=ROOT)
+        ready("the plant", lambda: "units 1 and 2" in text(run / "plant.log"))
+        ready("the platform", lambda: get(f"{self._platform}/api/v1/gateways") is not None)
+        values = {"DATA": run / "data", "PLATFORM": f"{self._platform}/api/v1", "CONSOLE": self._console}
+        values |= {"PERIOD": f"{self._options.period:g}s", "MODBUS": self._modbus, "SERIAL": serial}
+        (run / "config.toml").write_text(
+            Template(TEMPLATE.read_text(encoding="utf-8")).substitute(values), encoding="utf-8"
+        )
+        token = command([*python, "scripts.sandbox.platform", "token", *data], cwd=ROOT).split()[-1]
+        print(self._place.agent("enroll", "--url", f"{self._platform}/api/v1", "--token", token).strip())
+        self._processes.start("agent", [*gongfu_edge(), "run", "--config", str(run / "config.toml")], cwd=run)
+        ready("the agent", lambda: get(f"http://{self._console}/healthz") is not None)
+        self._say_where()
+
+    def follow(self) -> int:
+        """Tell what happens, until the time is up (then 0 or 1 by the summary) or Ctrl-C."""
+        end = None if self._options.duration is None else time.monotonic() + self._options.duration
+        while end is None or time.monotonic() < end:
+            self._tell_news()
+            self._processes.check()
+            time.sleep(POLL_S)
+        print(f"{self._options.duration:g} s are over; waiting for the last digest …")
+        return self._summary()
+
+    def _say_where(self) -> None:
+        speed, period = f"{self._options.speed:g}", f"{self._options.period:g} s"
+        print(f"""
+  platform       {self._platform}/      what arrives there, and whether it could be verified
+  local console  http://{self._console}/      the agent's own page
+  logs, data     {self._run.relative_to(ROOT)}/
+
+  A press and its meter (Modbus TCP) and a compressor (Modbus RTU on a pseudo-terminal) run {speed} times
+  as fast as real. The agent reads them, keeps what it read, and reports a signed digest every {period}.
+  Only the digest leaves; the samples stay here.{"" if self._options.duration else "  Ctrl-C ends it."}
+""")
+
+    def _tell_news(self) -> None:
+        for line in self._truth.lines():
+            record = json.loads(line)
+            if record["event"] == "state" and record["why"] != "cycle":
+                _tell("plant", f"{record['equipment']}: {record['why']}")
+        for line in self._agent_log.lines():
+            if re.search(r"\b(WARNING|ERROR|CRITICAL)\b", line):
+                _tell("agent", line)
+        report = self._place.report()
+        if report["digests"] > self._digests:
+            self._digests = report["digests"]
+            proof = "all verified" if report["ok"] else "; ".join(report["failures"])
+            _tell("platform", f"digest {report['head']['seq']} received: {self._digests} in the chain, {proof}")
+
+    def _summary(self) -> int:
+        """Let the last digests arrive, stop the agent, and tell what came of it."""
+        end = time.monotonic() + SETTLE_S
+        while time.monotonic() < end and (not self._digests or self._waiting_digests()):
+            self._tell_news()
+            self._processes.check()
+            time.sleep(POLL_S)
+        built = json.loads(self._place.agent("status", "--json"))["digests"]["built"]
+        self._processes.stop("agent")
+        summary = Summary.gather(self._place, built)
+        print(summary.text())
+        print("demo: digests were accepted and verified" if summary.good else f"demo: FAILED → logs: {self._run}")
+        return 0 if summary.good else 1
+
+    def _waiting_digests(self) -> int:
+        status = json.loads(get(f"http://{self._console}/api/status") or b"{}")
+        return int(status.get("digests", {}).get("pending", 0))
+
+
+class Tail:
+    """The complete lines that were added to a file since one looked last."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._at = 0
+
+    def lines(self) -> list[str]:
+        """New lines; none while the file does not exist."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._at)
+                data = file.read()
+        except FileNotFoundError:
+            return []
+        complete = data[: data.rfind(b"\n") + 1]
+        self._at += len(complete)
+        return complete.decode(errors="replace").splitlines()
+
+
+@contextmanager
+def _run_folder(base: Path) -> Iterator[Path]:
+    """``.demo/run``, empty; ``.demo/run-2`` and so on while other demonstrations run."""
+    for number in range(1, 100):
+        folder = base / ("run" if number == 1 else f"run-{number}")
+        folder.mkdir(parents=True, exist_ok=True)
+        with (base / f"{folder.name}.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            shutil.rmtree(folder)
+            folder.mkdir()
+            yield folder
+            return
+    raise Failed("a hundred demonstrations run already → end one")
+
+
+def _tell(who: str, what: str) -> None:
+    print(f"  {time.strftime('%H:%M:%S')}  {who:<9}{what}", flush=True)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

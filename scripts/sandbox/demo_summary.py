@@ -1,0 +1,191 @@
+"""What came of a demonstration: what was read, what left, and whether it can be proven."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scripts.sandbox.processes import Failed
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A demonstration's folder, with the agent's configuration in it, and its platform's root URL."""
+
+    run: Path
+    platform: str
+
+    def agent(self, *arguments: str) -> str:
+        """What a command of the agent prints. Raises Failed."""
+        return command([*gongfu_edge(), *arguments, "--config", str(self.run / "config.toml")], cwd=self.run)
+
+    def report(self) -> dict[str, Any]:
+        """What the platform says of our gateway's chain, verified from the bytes that it stored."""
+        reports = json.loads(get(f"{self.platform}/api/v1/gateways") or b"[]")
+        nothing = {"digests": 0, "verified": 0, "rejected": 0, "ok": False, "failures": ["nothing received"]}
+        return next((each for each in reports if not each["stream"]), nothing)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Samples of one device that the agent keeps."""
+
+    tags: int
+    samples: int
+    bad: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """The figures of a demonstration whose agent has ended."""
+
+    devices: dict[str, Kept]
+    csv_bytes: int
+    sent_bytes: int
+    parts: str
+    built: int
+    report: dict[str, Any]
+    by_platform: tuple[bool, str]
+    by_agent: tuple[bool, str]
+
+    @classmethod
+    def gather(cls, place: Place, built: int) -> Summary:
+        """Ask the agent's commands and the platform. Raises Failed."""
+        samples = place.agent("export", "--from", "7d", "--to", "now")
+        (place.run / "samples.csv").write_text(samples, encoding="utf-8")
+        evidence = place.run / "evidence"
+        place.agent("digest", "export", str(evidence))
+        keys = ["--keys", str(evidence / "keys.jwks")]
+        verify = [sys.executable, "-m", "scripts.sandbox.platform", "verify", "--data", str(place.run / "platform")]
+        return cls(
+            devices=kept(samples),
+            csv_bytes=len(samples.encode()),
+            sent_bytes=sent(place.agent("ledger", "--uploads")),
+            parts=parts(samples, text(place.run / "truth.jsonl")),
+            built=built,
+            report=place.report(),
+            by_platform=_verdict(verify, ROOT),
+            by_agent=_verdict([*gongfu_edge(), "digest", "verify", str(evidence), *keys], place.run),
+        )
+
+    @property
+    def accepted(self) -> int:
+        """Digests that the platform took."""
+        return int(self.report["digests"]) - int(self.report["rejected"])
+
+    @property
+    def good(self) -> bool:
+        """Digests were accepted, and every one was verified by both sides."""
+        verified = self.report["ok"] and self.report["verified"] == self.accepted > 0
+        return bool(verified and self.by_platform[0] and self.by_agent[0])
+
+    def text(self) -> str:
+        """For a person."""
+        rows = [f"  {'device':<16}{'tags':>6}{'samples kept':>16}{'bad':>8}"]
+        rows += [
+            f"  {name:<16}{each.tags:>6}{each.samples:>16,}{each.bad:>8,}"
+            for name, each in sorted(self.devices.items())
+        ]
+        report = self.report
+        proven = f"{report['verified']} verified, {report['rejected']} rejected by the platform"
+        return "\n".join(
+            [
+                "",
+                *rows,
+                "",
+                f"  digests         {self.built} built, {self.accepted} accepted, {proven}",
+                f"  the platform    {self.by_platform[1]}",
+                f"  digest verify   {self.by_agent[1]}",
+                f"  parts           {self.parts}",
+                f"  left the plant  {self.sent_bytes:,} bytes; the samples, {self.csv_bytes:,} bytes as CSV, stayed",
+                "",
+            ]
+        )
+
+
+def kept(samples: str) -> dict[str, Kept]:
+    """Device → what was kept of it, from an export as CSV."""
+    total: Counter[str] = Counter()
+    bad: Counter[str] = Counter()
+    tags: dict[str, set[str]] = {}
+    for row in csv.DictReader(io.StringIO(samples)):
+        device = row["tag"].partition(".")[0]
+        total[device] += 1
+        bad[device] += row["quality"] == "bad"
+        tags.setdefault(device, set()).add(row["tag"])
+    return {each: Kept(len(tags[each]), total[each], bad[each]) for each in total}
+
+
+def parts(samples: str, truth: str) -> str:
+    """Parts as the agent counted them, and as the plant made them in the same time."""
+    seen = [
+        (row["time"], float(row["value"]))
+        for row in csv.DictReader(io.StringIO(samples))
+        if row["tag"] == "press-1.total" and row["quality"] == "good"
+    ]
+    if not seen:
+        return "none seen"
+    (first, before), (last, after) = seen[0], seen[-1]
+    cycles = [record for record in map(json.loads, truth.splitlines()) if record["event"] == "cycle"]
+    made = sum(first < record["time"] <= last for record in cycles)
+    return f"{after - before:.0f} counted by the agent, {made} really made in that time"
+
+
+def sent(ledger: str) -> int:
+    """Bytes that left, from the agent's upload ledger; the last two columns are bytes and answer."""
+    lines = [line.split() for line in ledger.splitlines()]
+    return sum(int(line[-2]) for line in lines if len(line) > 2 and line[-2].isdigit())
+
+
+def gongfu_edge() -> list[str]:
+    """The installed command of this Python's environment; without one, the module."""
+    installed = Path(sys.executable).with_name("gongfu-edge")
+    return [str(installed)] if installed.exists() else [sys.executable, "-m", "agent.cli.main"]
+
+
+def command(line: Sequence[str], *, cwd: Path) -> str:
+    """What a command prints. Raises Failed with its last line when it fails."""
+    code, out, error = _run(line, cwd)
+    if code:
+        said = (error or out).strip().splitlines() or ["it said nothing"]
+        raise Failed(f"{' '.join(line[-4:])} failed: {said[-1]}")
+    return out
+
+
+def get(url: str) -> bytes | None:
+    """The answer's body, or None while nobody answers. Never through a proxy: it is on this machine."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=5) as answer:
+            body: bytes = answer.read()
+            return body
+    except OSError:
+        return None
+
+
+def text(path: Path) -> str:
+    """A file's text; empty while it does not exist."""
+    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+
+
+def _verdict(line: Sequence[str], cwd: Path) -> tuple[bool, str]:
+    code, out, error = _run(line, cwd)
+    return code == 0, ((out + error).strip().splitlines() or ["it said nothing"])[-1]
+
+
+def _run(line: Sequence[str], cwd: Path) -> tuple[int, str, str]:
+    environment = os.environ | {"PYTHONUTF8": "1"}
+    done = subprocess.run(line, cwd=cwd, capture_output=True, text=True, env=environment, check=False)
+    return done.returncode, done.stdout, done.stderr

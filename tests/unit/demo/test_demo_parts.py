@@ -1,0 +1,156 @@
+"""What the demonstration is made of: processes that end, free ports, tails, and its summary."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from scripts.sandbox.demo import Tail, _run_folder, seconds
+from scripts.sandbox.demo_summary import Kept, Summary, kept, parts, sent
+from scripts.sandbox.processes import Failed, Processes, free_port
+
+STUBBORN = """
+import os, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if os.fork() == 0:
+    print("child", os.getpid(), flush=True)
+print("ready", flush=True)
+time.sleep(600)
+"""
+CSV = """time,tag,value,quality,quality_cause
+2026-01-01T00:00:00.000Z,press-1.total,100,good,
+2026-01-01T00:00:01.000Z,meter-1.p_total,17.5,good,
+2026-01-01T00:00:02.000Z,press-1.total,103,good,
+2026-01-01T00:00:03.000Z,press-1.total,,bad,timeout
+"""
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+
+
+def test_whole_process_group_ends_however_stubborn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scripts.sandbox.processes.KILL_AFTER_S", 0.1)
+    log = tmp_path / "stubborn.log"
+    with Processes(tmp_path) as processes:
+        processes.start("stubborn", [sys.executable, "-c", STUBBORN], cwd=tmp_path)
+        processes.wait_for("it", lambda: {"ready", "child"} <= set(log.read_text().split()))
+        child = int(log.read_text().split("child ")[1].split()[0])
+        assert alive(child)
+    end = time.monotonic() + 10
+    while alive(child) and time.monotonic() < end:
+        time.sleep(0.01)
+    assert not alive(child)
+
+
+def test_process_that_ends_by_itself_is_reported_with_its_last_words(tmp_path: Path) -> None:
+    with Processes(tmp_path) as processes:
+        processes.start("plant", [sys.executable, "-c", "import sys; sys.exit('no such port')"], cwd=tmp_path)
+        with pytest.raises(Failed) as caught:
+            processes.wait_for("the plant", lambda: False)
+    assert "no such port" in str(caught.value)
+    assert "plant.log" in str(caught.value)
+
+
+def test_what_never_comes_is_said(tmp_path: Path) -> None:
+    with Processes(tmp_path) as processes, pytest.raises(Failed):
+        processes.wait_for("the moon", lambda: False, timeout_s=0.01)
+
+
+def test_stop_gives_the_exit_code(tmp_path: Path) -> None:
+    with Processes(tmp_path) as processes:
+        processes.start("sleeper", [sys.executable, "-c", "import time; time.sleep(600)"], cwd=tmp_path)
+        assert processes.stop("sleeper") == -signal.SIGTERM
+
+
+def test_busy_port_is_passed_over() -> None:
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen()
+        port = busy.getsockname()[1]
+        assert free_port(port) > port
+
+
+def test_second_demonstration_gets_its_own_folder(tmp_path: Path) -> None:
+    with _run_folder(tmp_path) as first:
+        (first / "left-over").touch()
+        with _run_folder(tmp_path) as second:
+            assert (first.name, second.name) == ("run", "run-2")
+    with _run_folder(tmp_path) as again:
+        assert again == first
+        assert not list(again.iterdir())
+
+
+def test_tail_gives_whole_lines_once(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    tail = Tail(path)
+    assert tail.lines() == []
+    with path.open("a") as file:
+        for text, expected in (("one\ntw", ["one"]), ("o\n", ["two"]), ("", [])):
+            file.write(text)
+            file.flush()
+            assert tail.lines() == expected
+
+
+def test_durations() -> None:
+    assert [seconds(text) for text in ("60s", "1.5m", "2h", "30")] == [60, 90, 7200, 30]
+    with pytest.raises(argparse.ArgumentTypeError):
+        seconds("soon")
+
+
+def test_summary_counts_what_was_kept_and_sent() -> None:
+    assert kept(CSV) == {"press-1": Kept(1, 3, 1), "meter-1": Kept(1, 1, 0)}
+    ledger = "time  kind  seq  bytes  answer\n2026  enroll      120  201\n2026  digest  1  1500  201\n"
+    assert sent(ledger) == 1620
+
+
+def test_summary_holds_counts_against_the_truth() -> None:
+    truth = "\n".join(
+        f'{{"time": "2026-01-01T00:00:0{at}Z", "event": "{event}"}}'
+        for at, event in (
+            ("0.000", "cycle"),
+            ("0.500", "cycle"),
+            ("1.000", "state"),
+            ("1.500", "cycle"),
+            ("2.500", "cycle"),
+        )
+    )
+    assert parts(CSV, truth) == "3 counted by the agent, 2 really made in that time"
+
+
+@pytest.mark.parametrize(
+    ("change", "good"),
+    [
+        ({}, True),
+        ({"report": {"digests": 0, "verified": 0, "rejected": 0, "ok": True}}, False),
+        ({"report": {"digests": 3, "verified": 2, "rejected": 0, "ok": True}}, False),
+        ({"report": {"digests": 3, "verified": 3, "rejected": 0, "ok": False}}, False),
+        ({"by_agent": (False, "1 failed")}, False),
+        ({"by_platform": (False, "FAILED")}, False),
+    ],
+)
+def test_only_what_was_accepted_and_verified_is_good(change: dict[str, object], good: bool) -> None:
+    figures: dict[str, object] = {
+        "devices": {"press-1": Kept(1, 3, 1)},
+        "csv_bytes": 10_000,
+        "sent_bytes": 500,
+        "parts": "",
+        "built": 3,
+        "report": {"digests": 3, "verified": 3, "rejected": 0, "ok": True},
+        "by_platform": (True, "ok"),
+        "by_agent": (True, "ok"),
+    }
+    summary = Summary(**(figures | change))  # type: ignore[arg-type]
+    assert summary.good is good
+    assert "press-1" in summary.text()

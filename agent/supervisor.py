@@ -47,6 +47,8 @@ class DeviceSnapshot:
     last_good_us: int
     latency_s: float
     late: int
+    scans: int
+    first_good_us: int
     last_error: str
     remedy: str
     faults: tuple[str, ...]
@@ -152,6 +154,8 @@ class DeviceRunner:
             last_good_us=tally.last_good_us,
             latency_s=tally.latency_s,
             late=tally.late,
+            scans=tally.scans,
+            first_good_us=tally.first_good_us,
             last_error=str(self._error) if self._error else "",
             remedy=self._error.remedy if self._error else "",
             faults=tally.faults,

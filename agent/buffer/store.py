@@ -224,6 +224,10 @@ class Store:
         """The digest with the highest ``seq``."""
         return _first(await self._digests("ORDER BY seq DESC LIMIT 1"))
 
+    async def last_settled(self, state: str) -> DigestRecord | None:
+        """The newest digest that the platform has ``accepted`` or ``rejected``."""
+        return _first(await self._digests("WHERE state = ? ORDER BY seq DESC LIMIT 1", state))
+
     async def digest(self, seq: int) -> DigestRecord | None:
         """One digest."""
         return _first(await self._digests("WHERE seq = ?", seq))

@@ -61,6 +61,7 @@ class Tally:
 
     scans: int = 0
     late: int = 0
+    first_good_us: int = 0
     last_good_us: int = 0
     latency_s: float = 0.0
     faults: tuple[str, ...] = ()
@@ -168,6 +169,7 @@ class Sampler:
         self.tally.latency_s = ended - began
         if (samples.quality < BAD).any():
             self.tally.last_good_us = int(samples.time[-1])
+            self.tally.first_good_us = self.tally.first_good_us or self.tally.last_good_us
             if not self._good_since_open:
                 self._good_since_open = True
                 self._on_good()

@@ -1,0 +1,265 @@
+"""Composition root: builds every room from the configuration, wires them, runs them, stops them.
+
+Data flows one way: devices → recorder → store → digests → uplink. Each room runs in a task of one
+group; when one of them ends in an error that nobody foresaw, the agent ends and systemd starts it
+anew. On SIGTERM the devices stop first, then what they delivered is flushed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from agent import __version__
+from agent.backoff import Backoff
+from agent.buffer.recorder import Recorder
+from agent.buffer.store import Event, Store
+from agent.clock import Clock, Correction
+from agent.config.model import Configuration
+from agent.digest.service import DigestService
+from agent.errors import GongfuError
+from agent.evidence.identity import Identity
+from agent.health.notify import Notifier
+from agent.health.progress import Progress, Watchdog
+from agent.instance import only_instance
+from agent.snapshot import Snapshot
+from agent.supervisor import DeviceRunner, Supervisor
+
+log = logging.getLogger(__name__)
+
+FLUSH_DEADLINE = 3.0
+"""Seconds that the last flush may take; with the devices' stop it must stay below five."""
+CLOCK_CHECK = 1.0
+HOUSEKEEPING = 60.0
+REFRESH = 2.0
+FULL_RECORD_US = 900_000_000
+"""At least every quarter of an hour every point is recorded in full."""
+
+
+async def run(configuration: Configuration) -> None:
+    """Run the agent until SIGTERM or SIGINT. Raises GongfuError when it cannot start."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    data_dir = Path(configuration.file.gateway.data_dir)
+    with only_instance(data_dir):
+        async with _open_store(configuration, data_dir) as store:
+            agent = await Agent.build(configuration, store, data_dir)
+            await agent.run(stop)
+
+
+@asynccontextmanager
+async def _open_store(configuration: Configuration, data_dir: Path) -> AsyncIterator[Store]:
+    section = configuration.file.buffer
+    store = await Store.open(
+        data_dir / "buffer.db", max_bytes=int(section.max_size), retention_us=int(section.retention * 1e6)
+    )
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+class Agent:
+    """Every room of one running agent. Use :meth:`build`, then :meth:`run`."""
+
+    def __init__(self, configuration: Configuration, store: Store, identity: Identity, clock: Clock) -> None:
+        self.configuration = configuration
+        self.store = store
+        self.identity = identity
+        self.clock = clock
+        file = configuration.file
+        self.recorder = Recorder(store, clock, float(file.buffer.flush))
+        self.progress = Progress(
+            has_devices=bool(configuration.devices),
+            shortest_interval_s=min(
+                (tag.point.interval for each in configuration.devices for tag in each.tags), default=1.0
+            ),
+            flush_s=float(file.buffer.flush),
+        )
+        self.notifier = Notifier()
+        self.digests = DigestService(store, configuration, clock, identity, flush=self.recorder.flush)
+        self.uplink = self._make_uplink()
+        self.supervisor = Supervisor([])
+        self.snapshot = Snapshot(self)
+        self._events: asyncio.Queue[Event] = asyncio.Queue(maxsize=10_000)
+
+    @classmethod
+    async def build(cls, configuration: Configuration, store: Store, data_dir: Path) -> Agent:
+        """Load the identity, take the next clock epoch, make the devices; nothing connects yet."""
+        identity = Identity.load_or_create(data_dir / "identity")
+        epoch = int(await store.meta("clock_epoch") or 0) + 1
+        await store.set_meta("clock_epoch", str(epoch))
+        agent = cls(configuration, store, identity, Clock(epoch=epoch))
+        await agent._make_devices()
+        return agent
+
+    async def _make_devices(self) -> None:
+        shared: dict[Any, Any] = {}
+        full_every_us = min(int(self.configuration.file.digest.period * 1e6), FULL_RECORD_US)
+        runners = []
+        for device in self.configuration.devices:
+            series = await self.store.series_ids([tag.series for tag in device.tags])
+            intervals = {tag.point.interval for tag in device.tags}
+            groups = {each: await self.store.group_id(device.name, round(each * 1e6)) for each in intervals}
+            runners.append(
+                DeviceRunner(
+                    device,
+                    series,
+                    groups.__getitem__,
+                    self.recorder,
+                    self.clock,
+                    shared=shared,
+                    full_every_us=full_every_us,
+                    on_scan=self.progress.mark_scan,
+                    report=self._report,
+                )
+            )
+        self.supervisor = Supervisor(runners)
+
+    def _make_uplink(self) -> Any:
+        platform = self.configuration.file.platform
+        if platform is None:
+            return None
+        from agent.uplink.outbox import Uplink  # an agent without a platform does without HTTP
+
+        return Uplink(self.store, self.identity, platform, self.clock, wake=self.digests.built)
+
+    def _report(self, kind: str, device: str, detail: dict[str, Any]) -> None:
+        # A full queue means that the disk has been failing for long; the coverage shows the gap anyway.
+        with contextlib.suppress(asyncio.QueueFull):
+            self._events.put_nowait(Event(time=self.clock.now(), kind=kind, device=device, detail=detail))
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run until ``stop`` is set; then stop the devices, flush, and say goodbye."""
+        log.info("gongfu-edge %s: %s, %s", __version__, self.identity.gateway_id, self.configuration.path)
+        self._report("start", "", {"version": __version__, "configuration": self.configuration.hash})
+        try:
+            async with asyncio.TaskGroup() as group:
+                for name, work in self._rooms().items():
+                    group.create_task(work, name=name)
+                group.create_task(_raise_when(stop), name="stop")
+                self.notifier.ready()
+        except* _Stop:
+            pass
+        finally:
+            self.notifier.stopping()
+            await self._last_flush()
+        log.info("stopped; everything is flushed")
+
+    def _rooms(self) -> dict[str, Any]:
+        rooms = {
+            "devices": self.supervisor.run(),
+            "recorder": self._flush_for_ever(),
+            "events": self._write_events(),
+            "clock": self._watch_clock(),
+            "housekeeping": self._keep_house(),
+            "status": self._refresh_status(),
+            "digests": self.digests.run(),
+            "watchdog": Watchdog(self.notifier, self.progress).run(),
+        }
+        if self.uplink is not None:
+            rooms["uplink"] = self.uplink.run()
+        if self.configuration.file.console.listen:
+            rooms["console"] = self._serve_console()
+        return rooms
+
+    async def _flush_for_ever(self) -> None:
+        flush = float(self.configuration.file.buffer.flush)
+        due = self.clock.monotonic()
+        while True:
+            due = max(due + flush, self.clock.monotonic())
+            await asyncio.sleep(due - self.clock.monotonic())
+            await self.recorder.flush()
+            self.progress.mark_commit()
+
+    async def _write_events(self) -> None:
+        while True:
+            event = await self._events.get()
+            await self._write_event(event)
+
+    async def _write_event(self, event: Event) -> None:
+        try:
+            await self.store.add_event(event)
+        except GongfuError as error:
+            log.debug("event %s not kept: %s", event.kind, error)
+
+    async def _watch_clock(self) -> None:
+        was_trusted = False
+        while True:
+            self.clock.check()
+            for correction in self.clock.corrections():
+                await self._note_correction(correction)
+            if self.clock.trusted and not was_trusted:
+                self._report("clock_trusted", "", {"source": self.clock.source})
+            was_trusted = self.clock.trusted
+            await asyncio.sleep(CLOCK_CHECK)
+
+    async def _note_correction(self, correction: Correction) -> None:
+        await self.store.set_meta("clock_epoch", str(self.clock.epoch))
+        if correction.restamp:
+            await self.recorder.flush()
+            await self.store.restamp(correction.epoch, correction.shift_us)
+        self._report("clock_step", "", {"shift_s": round(correction.shift_us / 1e6, 3), "source": correction.source})
+
+    async def _keep_house(self) -> None:
+        while True:
+            try:
+                await self.store.enforce(self.clock.now())
+            except GongfuError as error:
+                log.debug("housekeeping: %s", error)
+            await asyncio.sleep(HOUSEKEEPING)
+
+    async def _refresh_status(self) -> None:
+        while True:
+            try:
+                await self.snapshot.refresh()
+            except GongfuError as error:
+                log.debug("status: %s", error)
+            await asyncio.sleep(REFRESH)
+
+    async def _serve_console(self) -> None:
+        from agent.console.server import Console
+
+        console = Console(self.configuration.file.console.listen, self.snapshot)
+        backoff, said = Backoff(first_s=5.0, cap_s=60.0), False
+        while True:
+            try:
+                await console.start()
+                break
+            except GongfuError as error:  # the console is a convenience: its port may be taken
+                if not said:
+                    log.warning("console: %s", error.line())
+                said = True
+                await asyncio.sleep(backoff.next())
+        log.info("console: http://%s/", self.configuration.file.console.listen)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await console.stop()
+
+    async def _last_flush(self) -> None:
+        self._report("stop", "", {})
+        try:
+            async with asyncio.timeout(FLUSH_DEADLINE):
+                await self.recorder.flush()
+                while not self._events.empty():
+                    await self._write_event(self._events.get_nowait())
+        except TimeoutError:
+            log.error("the last flush took longer than %.0f s; the disk is too slow or full", FLUSH_DEADLINE)
+
+
+class _Stop(Exception):
+    """The operator's wish to stop, as it travels through the task group."""
+
+
+async def _raise_when(stop: asyncio.Event) -> None:
+    await stop.wait()
+    raise _Stop

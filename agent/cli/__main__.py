@@ -1,0 +1,7 @@
+"""``python -m agent.cli`` is ``gongfu-edge``."""
+
+import sys
+
+from agent.cli.main import main
+
+sys.exit(main())

@@ -1,0 +1,117 @@
+"""``gongfu-edge digest``: list, show, preview, export and verify digests."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.cli.main import parser_for
+from agent.cli.stores import reading
+from agent.cli.table import table
+from agent.cli.times import iso
+from agent.errors import GongfuError
+
+if TYPE_CHECKING:
+    from agent.config.model import Configuration
+
+EXAMPLE = """  gongfu-edge digest list
+  gongfu-edge digest show 12
+  gongfu-edge digest preview
+  gongfu-edge digest export evidence/
+  gongfu-edge digest verify evidence/ --keys keys.jwks"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one of the digest commands."""
+    parser = parser_for("digest", example=EXAMPLE)
+    commands = parser.add_subparsers(dest="action", required=True, metavar="list|show|preview|export|verify")
+    listing = commands.add_parser("list", help="digests, newest first")
+    listing.add_argument("--limit", type=int, default=50)
+    show = commands.add_parser("show", help="the exact bytes of one digest, indented on a terminal")
+    show.add_argument("seq", type=int)
+    commands.add_parser("preview", help="the running period as it would be reported now")
+    export = commands.add_parser("export", help="<seq>.json, <seq>.json.jws and keys.jwks into a folder")
+    export.add_argument("directory", type=Path)
+    verify = commands.add_parser("verify", help="check signatures, sequence and chain; needs no agent")
+    verify.add_argument("path", type=Path, nargs="+", help="digest files or folders")
+    verify.add_argument("--keys", type=Path, required=True, help="JWKS with the gateway's public key")
+    for each in (listing, show, export, verify, commands.choices["preview"]):
+        each.add_argument("--config", type=Path, default=argparse.SUPPRESS, metavar="FILE")
+    options = parser.parse_args(arguments)
+    if options.action == "verify":
+        return _verify(options)
+    return asyncio.run(_run(options))
+
+
+def _verify(options: Namespace) -> int:
+    from agent.evidence.verify import verify_paths
+
+    results = verify_paths(options.path, options.keys)
+    for result in results:
+        print(result.line())
+    failed = sum(not result.ok for result in results)
+    print(f"{len(results) - failed} verified, {failed} failed")
+    return 1 if failed or not results else 0
+
+
+async def _run(options: Namespace) -> int:
+    from agent.config.parse import load
+
+    configuration = load(options.config)
+    if options.action == "preview":
+        return await _preview(configuration)
+    async with reading(configuration) as store:
+        if options.action == "list":
+            rows = [
+                (str(each.seq), each.kind, iso(each.start), iso(each.end), each.state, str(len(each.body)), each.reason)
+                for each in await store.digests(options.limit)
+            ]
+            print(table(("seq", "kind", "from", "to", "state", "bytes", "reason"), rows))
+            return 0
+        if options.action == "show":
+            record = await store.digest(options.seq)
+            if record is None:
+                raise GongfuError(f"there is no digest {options.seq}", remedy="see: gongfu-edge digest list")
+            _print(record.body)
+            return 0
+        count = 0
+        options.directory.mkdir(parents=True, exist_ok=True)
+        for record in reversed(await store.digests(limit=1_000_000)):
+            (options.directory / f"{record.seq}.json").write_bytes(record.body)
+            (options.directory / f"{record.seq}.json.jws").write_text(record.jws + "\n", encoding="ascii")
+            count += 1
+    _export_keys(configuration, options.directory)
+    print(f"{count} digests written to {options.directory}")
+    return 0
+
+
+def _export_keys(configuration: Configuration, directory: Path) -> None:
+    from agent.evidence.identity import Identity
+
+    identity = Identity.load_or_create(Path(configuration.file.gateway.data_dir) / "identity")
+    (directory / "keys.jwks").write_text(json.dumps(identity.public_jwks(), indent=2) + "\n", encoding="ascii")
+
+
+async def _preview(configuration: Configuration) -> int:
+    from agent.clock import Clock
+    from agent.digest.service import DigestService
+    from agent.evidence.identity import Identity
+
+    identity = Identity.load_or_create(Path(configuration.file.gateway.data_dir) / "identity")
+    async with reading(configuration) as store:
+        _print(await DigestService(store, configuration, Clock(), identity).preview())
+    return 0
+
+
+def _print(body: bytes) -> None:
+    # A pipe gets the exact bytes, so that a hash of them can be compared; a person gets them readable.
+    if sys.stdout.isatty():
+        print(json.dumps(json.loads(body), indent=2, ensure_ascii=False))
+    else:
+        sys.stdout.buffer.write(body)

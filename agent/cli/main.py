@@ -1,0 +1,98 @@
+"""Entry point: finds the command, imports only what it needs, turns errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from agent import __version__
+from agent.errors import ConfigurationInvalid, GongfuError
+
+DEFAULT_CONFIG = "/etc/gongfu-edge/config.toml"
+USAGE = 2
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "run": ("agent.cli.run", "run the agent in the foreground"),
+    "check": ("agent.cli.check", "check the configuration and print a summary, or every problem"),
+    "status": ("agent.cli.status", "show how the running agent is doing"),
+    "read": ("agent.cli.read", "read a device once, now"),
+    "export": ("agent.cli.export", "write recorded samples as CSV or JSON lines"),
+    "digest": ("agent.cli.digest", "list, show, preview, export and verify digests"),
+    "ledger": ("agent.cli.ledger", "show what was lost or shed, and what was uploaded"),
+    "enroll": ("agent.cli.enroll", "enrol this gateway at a platform with a one-time token"),
+}
+
+
+def overview() -> str:
+    """The text of ``gongfu-edge --help``."""
+    lines = [
+        "gongfu-edge: reads PLCs and meters, keeps the data, reports signed digests",
+        "",
+        "usage: gongfu-edge COMMAND [--config FILE] …      (COMMAND --help shows an example)",
+        "",
+        *(f"  {name:<10}{text}" for name, (_, text) in COMMANDS.items()),
+        "",
+        f"The configuration is {DEFAULT_CONFIG} unless --config or $GONGFU_EDGE_CONFIG names another.",
+    ]
+    return "\n".join(lines)
+
+
+def parser_for(name: str, *, example: str, description: str = "") -> argparse.ArgumentParser:
+    """An argument parser with what every command has: ``--config``, and an example in its help."""
+    parser = argparse.ArgumentParser(
+        prog=f"gongfu-edge {name}",
+        description=description or COMMANDS[name][1],
+        epilog=f"example:\n{example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=Path(os.environ.get("GONGFU_EDGE_CONFIG") or DEFAULT_CONFIG),
+        metavar="FILE",
+        help=f"configuration file (default: $GONGFU_EDGE_CONFIG or {DEFAULT_CONFIG})",
+    )
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code (0 done, 1 failed, 2 usage, 78 invalid configuration)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(overview())
+        return 0 if arguments else USAGE
+    if arguments[0] in ("-V", "--version"):
+        print(f"gongfu-edge {__version__}")
+        return 0
+    if arguments[0] not in COMMANDS:
+        print(f"gongfu-edge: unknown command {arguments[0]!r} → one of: {', '.join(COMMANDS)}", file=sys.stderr)
+        return USAGE
+    return _run(arguments[0], arguments[1:])
+
+
+def _run(name: str, arguments: list[str]) -> int:
+    module = importlib.import_module(COMMANDS[name][0])
+    try:
+        code: int = module.main(arguments)
+        sys.stdout.flush()
+    except ConfigurationInvalid as error:
+        for problem in error.problems:
+            print(problem, file=sys.stderr)
+        return error.exit_code
+    except GongfuError as error:
+        print(f"gongfu-edge {name}: {error.line()}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:  # the reader of our pipe has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+"""``gongfu-edge read DEVICE [TAG…]``: one read, now, straight from the device."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from agent.cli.main import parser_for
+from agent.cli.table import table
+from agent.errors import GongfuError
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print tag, value, unit and quality; exit 1 when a value is bad."""
+    parser = parser_for("read", example="  gongfu-edge read press-1\n  gongfu-edge read press-1 oil_temp pressure")
+    parser.add_argument("device", help="name of a configured device")
+    parser.add_argument("tag", nargs="*", help="only these tags (default: all)")
+    options = parser.parse_args(arguments)
+    rows, bad = asyncio.run(_read(options.config, options.device, options.tag))
+    print(table(("tag", "value", "unit", "quality"), rows))
+    return 1 if bad else 0
+
+
+async def _read(path: Path, name: str, wanted: Sequence[str]) -> tuple[list[tuple[str, ...]], bool]:
+    from agent.config.parse import load
+    from drivers.contract import Context, DriverError, PointGroup
+    from drivers.quality import cause, level
+
+    devices = {device.name: device for device in load(path).devices}
+    if name not in devices:
+        raise GongfuError(f"no device {name!r} in {path}", remedy=_nearest(name, list(devices)))
+    device = devices[name]
+    tags = {tag.point.name: tag for tag in device.tags}
+    for tag in wanted:
+        if tag not in tags:
+            raise GongfuError(f"no tag {tag!r} on device {name}", remedy=_nearest(tag, list(tags)))
+    points = tuple(tag.point for tag in device.tags if not wanted or tag.point.name in wanted)
+    every = [tag.point for tag in device.tags]
+    driver = device.type.create(device.options, every, Context(device=name, now=lambda: time.time_ns() // 1000))
+    try:
+        await driver.open()
+        samples = await driver.read(PointGroup(points, device.interval))
+    except DriverError as error:
+        raise GongfuError(f"{name}: {error}", remedy=error.remedy) from error
+    finally:
+        await driver.close()
+    rows = {}
+    for row, index in enumerate(samples.index.tolist()):
+        tag_of = device.tags[index]
+        code = int(samples.quality[row])
+        value = samples.text.get(row, f"{samples.value[row]:.9g}" if level(code) != "bad" else "–")
+        rows[index] = (tag_of.point.name, value, tag_of.unit, " ".join(filter(None, (level(code), cause(code)))))
+    return [rows[index] for index in sorted(rows)], bool((samples.quality >= 128).any())
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"one of: {', '.join(known[:10])}"

@@ -1,0 +1,125 @@
+"""What the agent knows of itself, gathered from its rooms for the status, the console and the API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from agent import __version__
+from agent.buffer.recorder import Recorder
+from agent.buffer.store import Store
+from agent.clock import Clock
+from agent.config.model import Configuration
+from agent.evidence.identity import Identity
+from agent.health.host import HostProbe
+from agent.health.progress import Progress
+from agent.health.status import (
+    BufferStatus,
+    ConfigStatus,
+    DigestStatus,
+    LossStatus,
+    Status,
+    UplinkStatus,
+    assemble,
+    buffer_status,
+    digest_status,
+    ledger_status,
+)
+from agent.supervisor import Supervisor
+
+LEDGER_SPAN_US = 7 * 86_400_000_000
+
+
+class UplinkSource(Protocol):
+    """What is read of the uplink."""
+
+    def snapshot(self) -> UplinkStatus: ...
+
+
+class Rooms(Protocol):
+    """What is read of the agent."""
+
+    configuration: Configuration
+    store: Store
+    identity: Identity
+    clock: Clock
+    recorder: Recorder
+    progress: Progress
+    supervisor: Supervisor
+    uplink: UplinkSource | None
+
+
+class LatestValue(msgspec.Struct, frozen=True):
+    """The last value of one series."""
+
+    series: str
+    time_us: int
+    """0: nothing read yet."""
+    value: float | str | None
+    quality: int
+    unit: str
+
+
+class Snapshot:
+    """Reads the rooms when asked; what only the disk knows is as of the last :meth:`refresh`."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+        self._started = rooms.clock.monotonic()
+        self._host = HostProbe(Path(rooms.configuration.file.gateway.data_dir))
+        self._buffer: BufferStatus | None = None
+        self._digests: DigestStatus | None = None
+        self._ledger: dict[str, LossStatus] = {}
+
+    @property
+    def store(self) -> Store:
+        """The gateway's buffer."""
+        return self._rooms.store
+
+    async def refresh(self) -> None:
+        """Ask the store. Raises StoreUnavailable."""
+        rooms, store = self._rooms, self._rooms.store
+        now = rooms.clock.now()
+        self._buffer = buffer_status(
+            await store.stats(), max_bytes=int(rooms.configuration.file.buffer.max_size), failing=rooms.recorder.failing
+        )
+        settled = [await store.last_settled(state) for state in ("accepted", "rejected")]
+        self._digests = digest_status(await store.digest_counts(), await store.last_digest(), *settled)
+        self._ledger = ledger_status(await store.losses(now - LEDGER_SPAN_US, now))
+
+    def status(self) -> Status:
+        """The status now."""
+        rooms = self._rooms
+        configuration = rooms.configuration
+        return assemble(
+            gateway=configuration.file.gateway.name,
+            gateway_id=rooms.identity.gateway_id,
+            version=__version__,
+            now_us=rooms.clock.now(),
+            uptime_s=rooms.clock.monotonic() - self._started,
+            clock=rooms.clock,
+            devices=rooms.supervisor.snapshots(),
+            buffer=self._buffer or BufferStatus(bytes=0, samples=0, oldest=None, bytes_written=0),
+            digests=self._digests or DigestStatus(built=0, pending=0, accepted=0, rejected=0, last_accepted=None),
+            config=ConfigStatus(source="file", running_hash=configuration.hash),
+            ledger=self._ledger,
+            uplink=rooms.uplink.snapshot() if rooms.uplink else None,
+            host=self._host.sample(),
+            stalled=rooms.progress.stalled(),
+        )
+
+    def latest(self) -> Iterator[LatestValue]:
+        """The last value of every series, in the order of the configuration."""
+        for runner in self._rooms.supervisor.runners.values():
+            latest = runner.latest
+            for tag in runner.device.tags:
+                index = tag.point.index
+                number = float(latest.value[index])
+                value = latest.text.get(index, None if number != number else number)
+                quality = int(latest.quality[index])
+                yield LatestValue(
+                    tag.series, int(latest.time[index]), value if quality < 128 else None, quality, tag.unit
+                )

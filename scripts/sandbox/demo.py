@@ -14,7 +14,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from string import Template
@@ -59,6 +59,11 @@ def seconds(text: str) -> float:
     return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2] or "s"]
 
 
+def configuration(values: Mapping[str, object]) -> str:
+    """The agent's configuration for DATA, PLATFORM, CONSOLE, PERIOD, MODBUS and SERIAL."""
+    return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(values)
+
+
 class Demo:
     """One demonstration in a folder of its own."""
 
@@ -91,9 +96,7 @@ class Demo:
         ready("the platform", lambda: get(f"{self._platform}/api/v1/gateways") is not None)
         values = {"DATA": run / "data", "PLATFORM": f"{self._platform}/api/v1", "CONSOLE": self._console}
         values |= {"PERIOD": f"{self._options.period:g}s", "MODBUS": self._modbus, "SERIAL": serial}
-        (run / "config.toml").write_text(
-            Template(TEMPLATE.read_text(encoding="utf-8")).substitute(values), encoding="utf-8"
-        )
+        (run / "config.toml").write_text(configuration(values), encoding="utf-8")
         token = command([*python, "scripts.sandbox.platform", "token", *data], cwd=ROOT).split()[-1]
         print(self._place.agent("enroll", "--url", f"{self._platform}/api/v1", "--token", token).strip())
         self._processes.start("agent", [*gongfu_edge(), "run", "--config", str(run / "config.toml")], cwd=run)

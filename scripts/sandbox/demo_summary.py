@@ -160,7 +160,8 @@ def command(line: Sequence[str], *, cwd: Path) -> str:
     code, out, error = _run(line, cwd)
     if code:
         said = (error or out).strip().splitlines() or ["it said nothing"]
-        raise Failed(f"{' '.join(line[-4:])} failed: {said[-1]}")
+        # Only the first words: the others may hold a token.
+        raise Failed(f"{Path(line[0]).name} {' '.join(line[1:3])} failed: {said[-1]}")
     return out
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.sandbox.demo import Tail, _run_folder, seconds
+from agent.config.parse import load
+from scripts.sandbox.demo import Tail, _run_folder, configuration, seconds
 from scripts.sandbox.demo_summary import Kept, Summary, kept, parts, sent
 from scripts.sandbox.processes import Failed, Processes, free_port
 
@@ -101,6 +102,14 @@ def test_tail_gives_whole_lines_once(tmp_path: Path) -> None:
             file.write(text)
             file.flush()
             assert tail.lines() == expected
+
+
+def test_configuration_is_valid(tmp_path: Path) -> None:
+    values = {"DATA": tmp_path, "PLATFORM": "http://127.0.0.1:8480/api/v1", "CONSOLE": "127.0.0.1:8470"}
+    values |= {"PERIOD": "5s", "MODBUS": 5020, "SERIAL": tmp_path / "tty"}
+    (tmp_path / "config.toml").write_text(configuration(values), encoding="utf-8")
+    loaded = load(tmp_path / "config.toml")
+    assert [device.name for device in loaded.devices] == ["press-1", "meter-1", "compressor-1"]
 
 
 def test_durations() -> None:

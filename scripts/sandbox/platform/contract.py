@@ -46,7 +46,9 @@ def problems(validator: Draft202012Validator, value: Any) -> list[dict[str, str]
     found: list[dict[str, str]] = []
     for error in _innermost(validator.iter_errors(value)):
         pointer = "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in error.absolute_path)
-        found.append({"path": pointer[:MAX_MESSAGE], "message": _short(error.message)})
+        # A forbidden member is a secret (a private key): its value must not be repeated.
+        message = "holds a member that must not be sent" if error.validator is None else _short(error.message)
+        found.append({"path": pointer[:MAX_MESSAGE], "message": message})
         if len(found) == MAX_PROBLEMS:
             break
     return found

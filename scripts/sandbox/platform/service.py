@@ -7,7 +7,7 @@ import hashlib
 import json
 import secrets
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -48,6 +48,7 @@ class Platform:
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="platform-db")
         self._store = Store(data_dir)
         self._changed: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        self._waiting: Counter[str] = Counter()
         self._verified: dict[tuple[str, str], ChainReport] = {}
 
     async def close(self) -> None:
@@ -181,10 +182,17 @@ class Platform:
             left = deadline - time.monotonic()
             if (found is not None and not matches(found[0], known)) or left <= 0:
                 return found
+            self._waiting[gateway_id] += 1
             try:
                 await asyncio.wait_for(changed.wait(), left)
             except TimeoutError:
                 return found
+            finally:
+                self._waiting[gateway_id] -= 1
+
+    def waiting(self, gateway_id: str) -> int:
+        """How many long polls of the gateway wait for a bundle."""
+        return self._waiting[gateway_id]
 
     async def put_status(self, gateway_id: str, status: str) -> None:
         """Keep the gateway's latest status (JSON)."""

@@ -1,0 +1,125 @@
+"""The pages show what is stored, escape everything, and load nothing from anywhere else."""
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from tests.support.platform_gateway import FakeGateway, encode, make_digest, platform_with_gateway
+
+pytestmark = pytest.mark.filterwarnings("ignore::joserfc.errors.SecurityWarning")
+
+EVIL = "<script>alert(1)</script>\"'&"
+
+
+class _Reader(HTMLParser):
+    """Collects tags, links and text; fails on elements that are not closed in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.text = ""
+        self._open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [value or "" for name, value in attrs if name in ("href", "src")]
+        assert all(not name.startswith("on") and name != "style" for name, _ in attrs)
+        if tag not in ("meta", "link", "br"):
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data + " "
+
+
+async def _read(gateway: FakeGateway, path: str) -> _Reader:
+    async with gateway.session.get(gateway.running.root + path) as response:
+        assert response.status == 200
+        assert response.headers["Content-Security-Policy"].startswith("default-src 'none'")
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        reader = _Reader()
+        reader.feed(await response.text())
+    assert "script" not in reader.tags
+    assert all(link.startswith("/") for link in reader.links)
+    return reader
+
+
+async def test_an_empty_platform_has_a_page(tmp_path: Path) -> None:
+    async with platform_with_gateway(tmp_path, enrolled=False) as (_, gateway):
+        assert "No gateway has enrolled yet" in (await _read(gateway, "/")).text
+
+
+async def test_pages_lead_from_gateways_to_a_digest(tmp_path: Path) -> None:
+    async with platform_with_gateway(tmp_path) as (_, gateway):
+        for changes in ({}, {"kind": "decade"}, {}):
+            await gateway.deliver(**changes)
+        index = await _read(gateway, "/")
+        assert "Example Press Works 示例冲压厂" in index.text
+        assert f"/gateways/{gateway.id}" in index.links
+        listing = await _read(gateway, f"/gateways/{gateway.id}")
+        assert {f"/gateways/{gateway.id}/digests/{seq}" for seq in (1, 2, 3)} <= set(listing.links)
+        assert "rejected" in listing.text
+        digest = await _read(gateway, f"/gateways/{gateway.id}/digests/3")
+        for expected in (
+            "press-1.oil_temp",
+            "mean 42.75 °C",
+            "+18",
+            "shed_cap",
+            "96.7 %",
+            gateway.previous,
+            "14:30:00",
+        ):
+            assert expected in digest.text, expected
+        rejected = await _read(gateway, f"/gateways/{gateway.id}/digests/2")
+        assert "/kind" in rejected.text
+
+
+async def test_everything_shown_is_escaped(tmp_path: Path) -> None:
+    async with platform_with_gateway(tmp_path, enrolled=False) as (_, gateway):
+        await gateway.enroll(hostname=EVIL, hardware=EVIL, version="<b>")
+        digest = make_digest(1, gateway.previous, gateway.id)
+        digest["affiliation"].update(enterprise=EVIL, park=EVIL, credit_code=EVIL)
+        digest["header"].update(agent_version=EVIL, timezone=EVIL)
+        digest["coverage"]["devices"][0]["name"] = EVIL
+        digest["coverage"]["devices"][0]["bad_causes"] = {EVIL: 1}
+        digest["tags"][0].update(name=EVIL, unit=EVIL)
+        digest["ledger"][0].update(cause=EVIL, tag=EVIL)
+        assert (await gateway.put(encode(digest))).status == 201
+        status = {"running_hash": EVIL, "attempted_hash": "", "state": "UNSET", "last_error": EVIL, "version": ""}
+        path = f"/gateways/{gateway.id}/status"
+        assert (await gateway.request("PUT", path, json=status, headers=gateway.authorized())).status == 204
+        for page in ("/", f"/gateways/{gateway.id}", f"/gateways/{gateway.id}/digests/1"):
+            assert EVIL in (await _read(gateway, page)).text
+
+
+async def test_the_raw_json_is_what_was_delivered(tmp_path: Path) -> None:
+    async with platform_with_gateway(tmp_path) as (_, gateway):
+        await gateway.deliver()
+        text = (await _read(gateway, f"/gateways/{gateway.id}/digests/1")).text
+        raw = json.loads(text[text.index("{") : text.rindex("}") + 1])
+        assert raw == make_digest(1, "0" * 64, gateway.id)
+
+
+async def test_many_digests_come_in_pages(tmp_path: Path) -> None:
+    async with platform_with_gateway(tmp_path) as (_, gateway):
+        for _ in range(53):
+            await gateway.deliver()
+        newest = await _read(gateway, f"/gateways/{gateway.id}")
+        assert f"/gateways/{gateway.id}?before=4" in newest.links
+        oldest = await _read(gateway, f"/gateways/{gateway.id}?before=4")
+        assert sorted(link[-2:] for link in oldest.links if "/digests/" in link) == ["/1", "/2", "/3"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/gateways/nobody", "/gateways/{id}/digests/9", "/gateways/{id}/digests/x", "/favicon.ico"]
+)
+async def test_what_is_not_there_is_404(tmp_path: Path, path: str) -> None:
+    async with platform_with_gateway(tmp_path) as (running, gateway):
+        answer = await gateway.session.get(running.root + path.format(id=gateway.id))
+        assert answer.status == 404
+        answer.release()

@@ -73,7 +73,7 @@ def _check_enterprise(enterprise: EnterpriseSection, place: Place, problems: Pro
 def _check_code(code: str, place: Place, problems: Problems) -> None:
     wrong = fault(code) if code else None
     if wrong:
-        problems.add(place, f"{show(code)} {wrong[0]}", wrong[1])
+        problems.add(place, f"{show(code)}: {wrong[0]}", wrong[1])
 
 
 def _check_platform(platform: PlatformSection, place: Place, problems: Problems) -> None:
@@ -123,7 +123,7 @@ def is_loopback(host: str) -> bool:
 def _check_period(file: FileSection, place: Place, problems: Problems) -> None:
     period = file.digest.period
     if period < SHORTEST_PERIOD or DAY % period:
-        divisors = [each for each in range(SHORTEST_PERIOD, DAY + 1) if DAY % each == 0]
+        divisors = _usual_periods()
         below = max((each for each in divisors if each <= period), default=SHORTEST_PERIOD)
         above = min((each for each in divisors if each >= period), default=DAY)
         choice = " or ".join(f'"{show_seconds(each)}"' for each in sorted({below, above}))
@@ -134,6 +134,11 @@ def _check_period(file: FileSection, place: Place, problems: Problems) -> None:
     elif not float(period).is_integer():
         message = f"{show_seconds(period)} is no whole number of seconds"
         problems.add((place, "period"), message, f'write "{int(period)}s"')
+
+
+def _usual_periods() -> list[int]:
+    """Seconds that divide a day evenly; whole minutes from one minute on."""
+    return [each for each in range(SHORTEST_PERIOD, DAY + 1) if DAY % each == 0 and (each < 60 or each % 60 == 0)]
 
 
 def _check_buffer(file: FileSection, place: Place, problems: Problems) -> None:

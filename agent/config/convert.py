@@ -18,9 +18,9 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 import msgspec
 
 from agent.config.model import ByteSize, Seconds, Secret
-from agent.config.problems import Place, Problems, did_you_mean, nearest, show
+from agent.config.problems import Place, Problems, did_you_mean, nearest, show, table_name
 from agent.config.references import FORM, Resolver
-from agent.config.units import DURATION_REMEDY, SIZE_REMEDY, parse_seconds, parse_size
+from agent.config.units import DURATION_REMEDY, LARGEST, SIZE_REMEDY, parse_seconds, parse_size, show_size
 
 
 class Bad:
@@ -236,7 +236,7 @@ def _size(value: Any, place: Place, context: Context) -> Any:
         return size
     remedy = SIZE_REMEDY
     if isinstance(value, int) and not isinstance(value, bool):
-        remedy = f'say which unit: "{show(value)}B", "{show(value)}kB" or "{show(value)}MB"'
+        remedy = f'say which unit: "{show_size(value)}" if bytes are meant' if 0 < value < LARGEST else SIZE_REMEDY
     context.problems.add(place, f"is no size: {show(value)}", remedy)
     return BAD
 
@@ -303,8 +303,11 @@ def _sequence(origin: Any, arguments: tuple[Any, ...]) -> Converter:
 
     def sequence(value: Any, place: Place, context: Context) -> Any:
         if not isinstance(value, list | tuple):
-            key = place[1] if isinstance(place, tuple) else ""
-            remedy = f"write [[{key}]] with two brackets" if of_tables else f"put it in brackets: {_listed(value)}"
+            remedy = (
+                f"write [[{table_name(place)}]] with two brackets"
+                if of_tables
+                else f"put it in brackets: {_listed(value)}"
+            )
             wanted = "a list of tables" if of_tables else "a list"
             context.problems.add(place, f"must be {wanted}, not {show(value)}", remedy)
             return BAD
@@ -381,7 +384,8 @@ def _constrained(type_: Any, metas: tuple[Any, ...]) -> Converter:
         for meta in limits:
             fault = _breach(result, meta)
             if fault:
-                shown = "" if isinstance(value, Mapping) or isinstance(result, Secret) else f", not {show(value)}"
+                hidden = isinstance(value, Mapping) or (isinstance(result, str) and type(result) is not str)
+                shown = "" if hidden else f", not {show(value)}"
                 context.problems.add(place, f"must be {fault}{shown}")
                 return BAD
         return result

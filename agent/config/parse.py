@@ -18,7 +18,7 @@ from agent.config.convert import BAD, Context, build, convert_fields
 from agent.config.devices import Devices, build_devices
 from agent.config.model import Configuration, FileSection, GatewaySection
 from agent.config.problems import Place, Problems, one_line
-from agent.config.references import Resolver, Unreadable, read_file
+from agent.config.references import Absent, Resolver, Unreadable, read_file
 from agent.config.relations import check_relations
 from agent.errors import ConfigurationInvalid
 
@@ -36,8 +36,9 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Configuration:
     try:
         data = read_file(path, LARGEST_FILE)
     except Unreadable as error:
-        missing = not path.exists()
-        remedy = "copy config.example.toml there, or name another with --config" if missing else error.remedy
+        remedy = error.remedy
+        if isinstance(error, Absent):
+            remedy = "copy config.example.toml there, or name another with --config"
         raise _invalid(f"{error}; {remedy}") from None
     return loads(_decode(data, path.name), path, environ)
 

@@ -54,11 +54,14 @@ def show_place(place: Place) -> str:
     return f"{place}: {path}" if path else place
 
 
-def source_of(place: Place) -> str:
-    """The file that a place is in, with the line where it has one."""
+def table_name(place: Place) -> str:
+    """How a place is called in TOML's brackets: ``device.tag``."""
+    keys: list[str] = []
     while isinstance(place, tuple):
-        place = place[0]
-    return place
+        place, key = place
+        if isinstance(key, str):
+            keys.append(key)
+    return ".".join(reversed(keys))
 
 
 def one_line(text: str) -> str:

@@ -24,6 +24,10 @@ class Unreadable(Exception):
         self.remedy = remedy
 
 
+class Absent(Unreadable):
+    """There is no such file."""
+
+
 def read_file(path: Path, limit: int) -> bytes:
     """All bytes of a regular file (never of a device or a pipe, which might not end)."""
     try:
@@ -34,7 +38,7 @@ def read_file(path: Path, limit: int) -> bytes:
             raise Unreadable(f"{path} is larger than {limit // 1024} KiB", "name the right file")
         return path.read_bytes()
     except FileNotFoundError:
-        raise Unreadable(f"there is no file {path}", "create it, or correct the path") from None
+        raise Absent(f"there is no file {path}", "create it, or correct the path") from None
     except PermissionError:
         raise Unreadable(f"{path} may not be read", "give the agent's user the right to read it") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
@@ -76,6 +80,14 @@ class Resolver:
         except UnicodeDecodeError:
             problems.add((place, "file"), f"{path} is not UTF-8 text", "save it as UTF-8")
             return None
-        if path.stat().st_mode & (stat.S_IRWXO | stat.S_IWGRP):
+        if _is_open(path):
             log.warning("%s holds a secret and is open to other users → chmod 640 %s", path, path)
         return text.removesuffix("\n").removesuffix("\r")
+
+
+def _is_open(path: Path) -> bool:
+    """Whether others than the owner and its group may read a file, or others than the owner write it."""
+    try:
+        return bool(path.stat().st_mode & (stat.S_IRWXO | stat.S_IWGRP))
+    except OSError:  # gone since it was read
+        return False

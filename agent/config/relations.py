@@ -44,7 +44,7 @@ class TagNames:
             remedy = "write device.tag" if device in self._devices or not self.tags else ""
             problems.add(place, f"{show(name)} is not the full name of a tag", remedy or self._near(name, arrays))
         elif device not in self._devices:
-            remedy = did_you_mean(device, sorted(self._devices), "see the names of the devices")
+            remedy = did_you_mean(device, sorted(self._devices))
             problems.add(place, f"there is no device {show(device)}", remedy)
         else:
             problems.add(place, f"there is no tag {show(name)}", self._near(name, arrays))

@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import nan
 from typing import Any
 
 from agent.config.convert import BAD, missing
-from agent.config.model import Seconds, Tag, TagKind, TagSection
+from agent.config.model import Tag, TagKind, TagSection
 from agent.config.problems import Place, Problems, show
 from agent.config.tables import Row, invalid_value
 from agent.config.units import show_seconds
@@ -107,12 +108,13 @@ def make_tags(device: str, interval: float, merged: Sequence[Merged], problems: 
 
 def _section(merged: Merged, problems: Problems) -> TagSection | None:
     values = merged.values
-    if missing(TagSection, values, merged.place, problems):
-        return None
-    if BAD in values.values():
-        values = {key: value for key, value in values.items() if value is not BAD}
+    lacking = False
+    if BAD in values.values() or "address" not in values:
+        lacking = missing(TagSection, values, merged.place, problems)
+        # The rest is checked all the same, with an address that stands for the lacking one.
+        values = {"address": "?"} | {key: value for key, value in values.items() if value is not BAD}
     section = TagSection(**values)
-    return section if _check(section, merged, problems) else None
+    return section if _check(section, merged, problems) and not lacking else None
 
 
 def _check(tag: TagSection, merged: Merged, problems: Problems) -> bool:
@@ -151,9 +153,8 @@ def _check(tag: TagSection, merged: Merged, problems: Problems) -> bool:
 
 
 def _expand(device: str, interval: float, tag: TagSection, merged: Merged, result: TagList) -> None:
-    # A tag with count = 1 that says so is an array of one; there is no difference to one that is silent.
     kind = tag.kind or default_kind(tag.type)
-    pause = interval if tag.interval is None else _plain(tag.interval)
+    pause = interval if tag.interval is None else float(tag.interval)
     invalid = raw_values(tag.invalid) if tag.invalid else ()
     for element in range(tag.count):
         name = tag.name if tag.count == 1 else f"{tag.name}[{element}]"
@@ -188,11 +189,8 @@ def default_kind(type_: str) -> TagKind:
     return {"string": "text", "bool": "state"}.get(type_, "gauge")  # type: ignore[return-value]
 
 
-def raw_values(invalid: Iterable[float | str]) -> tuple[float, ...]:
+@lru_cache(256)  # the tags of a table mostly share them
+def raw_values(invalid: tuple[float | str, ...]) -> tuple[float, ...]:
     """``["nan", "0x8000", 7]`` → (nan, 32768, 7)."""
     values = (invalid_value(each) if isinstance(each, str) else each for each in invalid)
     return tuple(nan if isinstance(each, str) else each for each in values)
-
-
-def _plain(seconds: Seconds) -> float:
-    return float(seconds)

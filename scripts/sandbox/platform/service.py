@@ -102,7 +102,7 @@ class Platform:
             )
         answer: dict[str, Any] = {"gateway_id": gateway_id, "admins": self._admins()}
         if token.enterprise:
-            answer["enterprise"] = {"name": token.enterprise}
+            answer["enterprise"] = token.enterprise
         return answer
 
     def _admins(self) -> dict[str, Any]:

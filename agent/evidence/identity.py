@@ -38,7 +38,7 @@ class Enrolment(msgspec.Struct, frozen=True):
     gateway_id: str
     url: str
     admins: dict[str, Any] = {}
-    enterprise: dict[str, Any] = {}
+    enterprise: str = ""
 
 
 class Identity:
@@ -85,11 +85,9 @@ class Identity:
         self.enrolment = _load_enrolment(self._folder / _ENROLMENT)
         return self.enrolment is not None
 
-    def save_enrolment(
-        self, gateway_id: str, url: str, admins: dict[str, Any], enterprise: dict[str, Any] | None = None
-    ) -> None:
+    def save_enrolment(self, gateway_id: str, url: str, admins: dict[str, Any], enterprise: str = "") -> None:
         """Keep what the platform answered."""
-        self.enrolment = Enrolment(gateway_id, url, admins, enterprise or {})
+        self.enrolment = Enrolment(gateway_id, url, admins, enterprise)
         write_atomically(self._folder / _ENROLMENT, msgspec.json.encode(self.enrolment))
 
     def public_jwk(self) -> dict[str, Any]:

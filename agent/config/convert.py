@@ -192,7 +192,8 @@ def _text(value: Any, place: Place, context: Context) -> Any:
             return _resolved(value, place, context)
         context.problems.add(place, "must be text, not a table", "only secrets can come from env or file")
     elif isinstance(value, bool | int | float):
-        context.problems.add(place, f"must be text, not {show(value)}", f"put it in quotes: {show(show(value))}")
+        short = f": {show(show(value))}" if not isinstance(value, int) or abs(value) < LARGEST else ""
+        context.problems.add(place, f"must be text, not {show(value)}", f"put it in quotes{short}")
     else:
         context.problems.add(place, f"must be text, not {show(value)}", "put it in quotes")
     return BAD

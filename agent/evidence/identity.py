@@ -6,15 +6,18 @@ platform answered when the gateway was enrolled.
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import secrets
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from joserfc import jws, jwt
+from joserfc import jws
 from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import OKPKey
 from joserfc.util import urlsafe_b64decode
@@ -60,9 +63,9 @@ class Identity:
         try:
             make_folder(folder)
             path = folder / _KEY
-            if not path.exists():
-                key = OKPKey.generate_key("Ed25519")
-                write_atomically(path, msgspec.json.encode(key.as_dict(private=True)))
+            with _alone(folder):
+                if not path.exists():
+                    _make_key(path)
             return cls(folder, _load_key(path), _load_enrolment(folder / _ENROLMENT))
         except OSError as error:
             raise GongfuError(
@@ -110,12 +113,34 @@ class Identity:
         claims = {
             "iss": self.gateway_id,
             "sub": self.gateway_id,
-            "aud": audience,
+            "aud": audience.rstrip("/"),
             "iat": now_s,
             "exp": now_s + TOKEN_LIFETIME_S,
             "jti": secrets.token_urlsafe(16),
         }
-        return jwt.encode(header, claims, self._key, algorithms=[ALGORITHM])
+        # A JWT is a JWS over claims; joserfc.jwt would load encryption with it.
+        return jws.serialize_compact(header, msgspec.json.encode(claims), self._key, algorithms=[ALGORITHM])
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """The agent and ``enroll`` may start at the same moment; only one of them makes the key."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _make_key(path: Path) -> None:
+    if (path.parent / _ENROLMENT).exists():
+        raise GongfuError(
+            f"{path} is missing, but this gateway was enrolled with it",
+            remedy=f"restore it from a backup, or remove {path.parent} and enrol anew",
+        )
+    key = OKPKey.generate_key("Ed25519")
+    write_atomically(path, msgspec.json.encode(key.as_dict(private=True)))
 
 
 def _load_key(path: Path) -> OKPKey:

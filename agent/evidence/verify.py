@@ -11,7 +11,6 @@ from typing import Any
 from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
-from joserfc.util import urlsafe_b64encode
 
 from agent.errors import GongfuError
 from agent.evidence.chain import GENESIS, digest_hash
@@ -93,28 +92,33 @@ def _digest_files(paths: Iterable[Path]) -> list[Path]:
 
 
 def _read(path: Path, keys: Sequence[OKPKey]) -> _Read:
-    body = path.read_bytes()
     signature = path.with_name(path.name + ".jws")
+    try:
+        body = path.read_bytes()
+        signed = signature.read_text(encoding="ascii", errors="replace").strip() if signature.exists() else ""
+    except OSError as error:
+        return _Read(path, b"", None, "", f"cannot be read: {error.strerror}")
     try:
         header = json.loads(body)["header"]
         seq, previous = int(header["seq"]), str(header["previous"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return _Read(path, body, None, "", "not a digest: header.seq or header.previous is missing")
-    if not signature.exists():
+    if path.stem.isdigit() and int(path.stem) != seq:
+        return _Read(path, body, seq, previous, f"holds digest {seq}, which its name does not say")
+    if not signed:
         return _Read(path, body, seq, previous, f"its signature {signature.name} is missing")
-    holds = verify_detached(body, signature.read_text(encoding="ascii", errors="replace").strip(), keys)
+    holds = verify_detached(body, signed, keys)
     return _Read(path, body, seq, previous, "" if holds else "the signature does not match the bytes and keys")
 
 
 def verify_detached(body: bytes, signature: str, keys: Sequence[OKPKey]) -> bool:
     """Whether one of the keys signed exactly these bytes."""
-    head, dot, tail = signature.partition("..")
-    if not dot:
-        return False
-    compact = f"{head}.{urlsafe_b64encode(body).decode('ascii')}.{tail}"
+    if not body or ".." not in signature:
+        return False  # an empty middle part is what makes it detached
     for key in keys:
         try:
-            jws.deserialize_compact(compact, key, algorithms=[ALGORITHM])
+            # The bytes beside it: within the JWS, joserfc takes no more than 128,000 characters.
+            jws.deserialize_compact(signature, key, algorithms=[ALGORITHM], payload=body)
         except (JoseError, ValueError):
             continue
         return True

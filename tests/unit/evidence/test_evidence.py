@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,40 @@ def test_a_foreign_key_and_a_missing_signature_fail(tmp_path: Path) -> None:
     keys.write_text("{}")
     with pytest.raises(GongfuError):
         verify_paths([folder], keys)
+
+
+def test_an_enrolled_gateway_whose_key_is_gone_gets_no_other(tmp_path: Path) -> None:
+    Identity.load_or_create(tmp_path).save_enrolment("plant-7", "https://p", {"keys": []})
+    (tmp_path / "key.json").unlink()
+    with pytest.raises(GongfuError, match="was enrolled with it") as caught:
+        Identity.load_or_create(tmp_path)
+    assert caught.value.remedy and not (tmp_path / "key.json").exists()
+
+
+def test_the_agent_and_enroll_starting_together_make_one_key(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: Identity.load_or_create(tmp_path / "identity").own_id, range(16)))
+    assert len(set(made)) == 1
+
+
+def test_a_digest_of_many_tags_verifies(tmp_path: Path) -> None:
+    """JOSE libraries bound what a token may hold; a digest of 10,000 tags is longer than that."""
+    identity = Identity.load_or_create(tmp_path / "identity")
+    keys = write_chain(tmp_path, identity, 1)
+    body = json.dumps({"header": {"seq": 1, "previous": GENESIS}, "tags": ["x" * 1000] * 3000}).encode()
+    (tmp_path / "1.json").write_bytes(body)
+    (tmp_path / "1.json.jws").write_text(identity.sign_detached(body))
+    assert problems(tmp_path, keys) == {} and len(body) > 3_000_000
+
+
+def test_swapped_names_attached_and_unsigned_algorithms_fail(tmp_path: Path) -> None:
+    identity = Identity.load_or_create(tmp_path / "identity")
+    keys = write_chain(tmp_path, identity, 3)
+    for suffix in ("json", "json.jws"):
+        (tmp_path / f"2.{suffix}").rename(tmp_path / f"9.{suffix}")
+    assert "name does not say" in problems(tmp_path, keys)[2]
+    head, _, signature = (tmp_path / "1.json.jws").read_text().split(".")
+    (tmp_path / "1.json.jws").write_text(f"{head}.e30.{signature}")
+    assert "signature" in problems(tmp_path, keys)[1]
+    (tmp_path / "1.json.jws").write_text("eyJhbGciOiJub25lIn0..")
+    assert "signature" in problems(tmp_path, keys)[1]

@@ -16,24 +16,30 @@ _GREATEST = 2**64
 
 
 class Problems:
-    """Problem lines in the order of their discovery, each once."""
+    """Problem lines in the order of their discovery, those of a table by its lines; each once."""
 
     def __init__(self) -> None:
-        self._lines: dict[str, None] = {}
+        self._lines: dict[str, tuple[int, int]] = {}
+        self._tables: dict[str, int] = {}
 
     def add(self, place: Place, message: str, remedy: str = "") -> None:
         """Note a problem: where, what, and what to write instead."""
         text = f"{show_place(place)}: {message}" + (f"; {remedy}" if remedy else "")
-        self._lines[one_line(text)] = None
+        self._lines.setdefault(one_line(text), self._rank(place))
 
-    def extend(self, other: Problems) -> None:
-        """Take over another list."""
-        self._lines.update(other._lines)
+    def _rank(self, place: Place) -> tuple[int, int]:
+        while isinstance(place, tuple):
+            place = place[0]
+        table, _, line = place.rpartition(":")
+        position = len(self._lines)
+        if not (table and line.isdigit()):
+            return position, 0
+        return self._tables.setdefault(table, position), int(line)
 
     @property
     def lines(self) -> tuple[str, ...]:
         """All problems, one line each."""
-        return tuple(self._lines)
+        return tuple(sorted(self._lines, key=self._lines.__getitem__))
 
     def __len__(self) -> int:
         return len(self._lines)

@@ -84,7 +84,7 @@ def page(title: str, *content: Child, refresh_s: int = 0) -> str:
     foot = el(
         "footer",
         "An open contract, no official system. ",
-        el("span", "开放契约,非官方系统。", lang="zh-Hans"),
+        el("span", "开放契约，非官方系统。", lang="zh-Hans"),
         " ",
         el("a", "openapi.json", href="/openapi.json"),
         " · ",

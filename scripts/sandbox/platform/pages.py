@@ -8,11 +8,12 @@ from typing import Any
 
 from aiohttp import web
 
-from scripts.sandbox.platform import views
+from scripts.sandbox.platform import digest_view, views
+from scripts.sandbox.platform.digest_view import DigestRow
 from scripts.sandbox.platform.problems import Problem
 from scripts.sandbox.platform.service import Platform
 from scripts.sandbox.platform.store import Gateway, Store, StoredDigest
-from scripts.sandbox.platform.views import DigestRow, GatewayRow
+from scripts.sandbox.platform.views import GatewayRow
 
 PAGE_SIZE = 50
 NO_LIMIT = 10**15
@@ -73,7 +74,7 @@ class Pages:
         if stored is None:
             raise Problem("not-found", "there is no such digest")
         report = await platform.report(gateway)
-        return _html(views.digest(gateway, report, DigestRow(stored, content(stored))))
+        return _html(digest_view.digest(gateway, report, DigestRow(stored, content(stored))))
 
 
 def content(stored: StoredDigest | None) -> dict[str, Any]:

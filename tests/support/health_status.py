@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent.buffer.records import Loss, Stats
+from agent.health.host import Host
 from agent.health.status import (
     ConfigStatus,
     DigestStatus,
@@ -18,6 +19,19 @@ from agent.health.status import (
 
 NOW = 1_795_500_000_000_000
 """2026-11-24T06:00:00Z."""
+
+
+HOST = Host(
+    cpu_percent=7.5,
+    load_1m=0.31,
+    memory_total=4 * 10**9,
+    memory_available=3_100_000_000,
+    disk_total=32 * 10**9,
+    disk_free=25 * 10**9,
+    temperature_c=48.3,
+    rss=61_000_000,
+    agent_cpu_s=42.5,
+)
 
 
 @dataclass
@@ -37,6 +51,8 @@ class DeviceNow:
     last_good_us: int = NOW - 400_000
     latency_s: float = 0.0123
     late: int = 0
+    scans: int = 7320
+    first_good_us: int = NOW - 7_321_000_000
     last_error: str = ""
     remedy: str = ""
     faults: tuple[str, ...] = ()
@@ -72,6 +88,7 @@ def status(*devices: DeviceNow, **changes: Any) -> Status:
         ),
         "config": ConfigStatus(source="file", running_hash="ab" * 32),
         "ledger": ledger_status([Loss(NOW - 60_000_000, NOW, "shed_cap", count=500)]),
+        "host": HOST,
         "uplink": UplinkStatus(state="connected", url="https://platform.example/api/v1"),
     }
     return assemble(**(parts | changes))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -26,9 +26,13 @@ from agent.health.status import (
     assemble,
     buffer_status,
     digest_status,
+    iso,
     ledger_status,
 )
 from agent.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from agent.uplink.outbox import UplinkSnapshot  # imports the whole of HTTP
 
 LEDGER_SPAN_US = 7 * 86_400_000_000
 
@@ -36,7 +40,7 @@ LEDGER_SPAN_US = 7 * 86_400_000_000
 class UplinkSource(Protocol):
     """What is read of the uplink."""
 
-    def snapshot(self) -> UplinkStatus: ...
+    def snapshot(self) -> UplinkSnapshot: ...
 
 
 class Rooms(Protocol):
@@ -106,7 +110,7 @@ class Snapshot:
             digests=self._digests or DigestStatus(built=0, pending=0, accepted=0, rejected=0, last_accepted=None),
             config=ConfigStatus(source="file", running_hash=configuration.hash),
             ledger=self._ledger,
-            uplink=rooms.uplink.snapshot() if rooms.uplink else None,
+            uplink=_uplink_status(rooms.uplink.snapshot()) if rooms.uplink else None,
             host=self._host.sample(),
             stalled=rooms.progress.stalled(),
         )
@@ -123,3 +127,15 @@ class Snapshot:
                 yield LatestValue(
                     tag.series, int(latest.time[index]), value if quality < 128 else None, quality, tag.unit
                 )
+
+
+def _uplink_status(uplink: UplinkSnapshot) -> UplinkStatus:
+    return UplinkStatus(
+        state=uplink.state,
+        url=uplink.url,
+        last_contact=iso(uplink.contact_us),
+        last_error=uplink.last_error,
+        remedy=uplink.remedy,
+        bytes_today=uplink.bytes_today,
+        max_bytes_per_day=uplink.max_bytes_per_day,
+    )

@@ -1,0 +1,162 @@
+"""``./scripts/bench``: each row is a figure, its bound, and whether it is met."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+from scripts.sandbox.bench.process import Agent, agent, build_server, free_port, started, watch
+
+BARE = [sys.executable, "-m", "scripts.sandbox.bench.bare"]
+WARM_UP = 8.0
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure."""
+
+    what: str
+    value: float
+    unit: str
+    bound: float
+    at_least: bool = False
+
+    @property
+    def met(self) -> bool:
+        """Whether the bound is kept."""
+        return self.value >= self.bound if self.at_least else self.value <= self.bound
+
+
+def tags(count: int, *, interval: str = "1s", name: str = "plc", port: int, extra: str = "") -> str:
+    """A device with ``count`` uint16 holding registers from 0."""
+    return (
+        f'[[device]]\nname = "{name}"\ndriver = "modbus"\ninterval = "{interval}"\n'
+        f'connection = {{ transport = "tcp", host = "127.0.0.1", port = {port}, unit = 1{extra} }}\n'
+        f'[[device.tag]]\nname = "r"\naddress = "holding:0"\ntype = "uint16"\ncount = {count}\n'
+    )
+
+
+class Bench:
+    """The measurements; each is a method that yields rows."""
+
+    def __init__(self, folder: Path, seconds: float) -> None:
+        self.folder = folder
+        self.seconds = seconds
+        self.server = build_server(folder)
+
+    def ten_thousand(self) -> Iterator[Row]:
+        """10,000 tags on one connection, all changing each second."""
+        port = free_port()
+        with started([str(self.server), str(port)], port=port):
+            with started([*BARE, str(port), "1", "10000"]) as process:
+                time.sleep(2)
+                bare = watch(process, self.seconds)
+            with agent(self.folder / "ten", tags(10_000, port=port)) as running:
+                time.sleep(WARM_UP)
+                late, used = running.status()["devices"][0]["late"], watch(running.process, self.seconds)
+                late = running.status()["devices"][0]["late"] - late
+        changed = 10_000 * (used.seconds - late)
+        yield Row("10,000 tags at 1 s: CPU against bare pymodbus", used.cpu_per_minute / bare.cpu_per_minute, "×", 2.0)
+        yield Row("10,000 tags at 1 s: bytes written per changed sample", used.written / changed, "B", 2.5)
+        yield Row("10,000 tags at 1 s: RSS", used.rss / 1e6, "MB", 95)
+
+    def flat_out(self) -> Iterator[Row]:
+        """10,000 tags as fast as it goes."""
+        port = free_port()
+        with (
+            started([str(self.server), str(port)], port=port),
+            agent(self.folder / "flat", tags(10_000, interval="10ms", port=port)) as running,
+        ):
+            time.sleep(WARM_UP)
+            before = self._scans(running)
+            used = watch(running.process, self.seconds)
+            scans = self._scans(running) - before
+        yield Row("10,000 tags flat out", scans * 10_000 / used.cpu, "tags/CPU-s", 300_000, at_least=True)
+
+    @staticmethod
+    def _scans(running: Agent) -> int:
+        return int(running.status()["devices"][0]["scans"])
+
+    def two_thousand(self) -> Iterator[Row]:
+        """2,000 tags at 1 s."""
+        port = free_port()
+        with (
+            started([str(self.server), str(port)], port=port),
+            agent(self.folder / "two", tags(2_000, port=port)) as running,
+        ):
+            time.sleep(WARM_UP)
+            used = watch(running.process, self.seconds)
+        yield Row("2,000 tags at 1 s: CPU-seconds per 60 s", used.cpu_per_minute, "s", 0.7)
+        yield Row("2,000 tags at 1 s: RSS", used.rss / 1e6, "MB", 80)
+
+    def start(self) -> Iterator[Row]:
+        """From process start to the first good sample, 2,000 tags."""
+        port = free_port()
+        with started([str(self.server), str(port)], port=port):
+            took = []
+            for number in range(3):
+                began = time.time()
+                with agent(self.folder / f"start{number}", tags(2_000, port=port)) as running:
+                    first = running.status()["devices"][0]["first_good"]
+                    took.append(_epoch(first) - began)
+        yield Row("process start to first good sample", sorted(took)[1], "s", 1.5)
+
+    def many_devices(self) -> Iterator[Row]:
+        """200 devices × 30 tags, a connection each."""
+        port = free_port()
+        devices = "".join(tags(30, name=f"d{n}", port=port, extra=", share = false") for n in range(200))
+        with started([str(self.server), str(port)], port=port):
+            with started([*BARE, str(port), "200", "30"]) as process:
+                time.sleep(2)
+                bare = watch(process, self.seconds)
+            with agent(self.folder / "many", devices) as running:
+                time.sleep(WARM_UP)
+                before = sum(device["late"] for device in running.status()["devices"])
+                used = watch(running.process, self.seconds)
+                late = sum(device["late"] for device in running.status()["devices"]) - before
+        yield Row(
+            "200 devices × 30 tags: CPU against bare pymodbus", used.cpu_per_minute / bare.cpu_per_minute, "×", 2.5
+        )
+        yield Row("200 devices × 30 tags: late scans", float(late), "", 0)
+
+
+def _epoch(stamp: str) -> float:
+    return datetime.fromisoformat(stamp).timestamp()
+
+
+def main() -> int:
+    """Run the named measurements, or all."""
+    names = [name for name in vars(Bench) if not name.startswith("_")]
+    parser = argparse.ArgumentParser(prog="./scripts/bench")
+    parser.add_argument("--seconds", type=float, default=30.0, help="length of each measurement (default: 30)")
+    parser.add_argument("name", nargs="*", help=f"any of {', '.join(names)}")
+    options = parser.parse_args()
+    if unknown := set(options.name) - set(names):
+        parser.error(f"unknown measurement {unknown.pop()!r} → any of {', '.join(names)}")
+    rows: list[Row] = []
+    out = Path(".bench")
+    out.mkdir(exist_ok=True)
+    # On the disk of the checkout: a temporary file system in memory would count no bytes written.
+    with tempfile.TemporaryDirectory(dir=out) as folder:
+        bench = Bench(Path(folder).absolute(), options.seconds)
+        for name in options.name or names:
+            for row in getattr(bench, name)():
+                rows.append(row)
+                sign = "≥" if row.at_least else "≤"
+                mark = "ok " if row.met else "NOT MET"
+                print(
+                    f"{row.what:<56} {row.value:>12,.2f} {row.unit:<11} {sign} {row.bound:>10,.6g}  {mark}", flush=True
+                )
+    (out / "result.json").write_text(json.dumps([asdict(row) | {"met": row.met} for row in rows], indent=2) + "\n")
+    return 0 if all(row.met for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""The whole way, as an operator sees it: enrol, run, and the platform has verified digests."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.agents import ROOT, environment, gongfu_edge, running, write_config
+
+DEVICES = """
+[[device]]
+name = "sim"
+driver = "simulated"
+interval = "100ms"
+tag = [
+  { name = "parts", address = "counter:5", kind = "counter" },
+  { name = "temperature", address = "sine:10,50,60", unit = "°C" },
+]
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def fetch(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        return json.load(answer)
+
+
+def eventually(what: str, ask: Callable[[], Any], seconds: float = 60) -> Any:
+    """Ask again and again until the answer is true; connection errors are no answer yet."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with contextlib.suppress(urllib.error.URLError, ConnectionError):
+            if found := ask():
+                return found
+        time.sleep(0.1)
+    pytest.fail(f"not within {seconds:.0f} s: {what}")
+
+
+class Platform:
+    """The reference platform as a process; may be stopped and started again on the same port and data."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port, self.data = free_port(), folder / "platform"
+        self.api = f"http://127.0.0.1:{self.port}/api/v1"
+        self._command = [sys.executable, "-m", "scripts.sandbox.platform"]
+
+    def token(self) -> str:
+        made = subprocess.run(
+            [*self._command, "token", "--data", str(self.data)],
+            capture_output=True, text=True, env=environment(), cwd=ROOT, check=True,
+        )  # fmt: skip
+        return made.stdout.split()[-1]
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        command = [*self._command, "--port", str(self.port), "--data", str(self.data)]
+        with subprocess.Popen(command, env=environment(), cwd=ROOT, stdout=subprocess.DEVNULL) as process:
+            try:
+                eventually("the platform answers", lambda: fetch(f"{self.api}/gateways") is not None)
+                yield
+            finally:
+                process.kill()
+
+    def gateway(self) -> dict[str, Any]:
+        (gateway,) = fetch(f"{self.api}/gateways")
+        return dict(gateway)
+
+
+def test_digests_are_accepted_verified_and_go_on_after_an_outage(tmp_path: Path) -> None:
+    platform, console = Platform(tmp_path), free_port()
+    extra = f'[platform]\nurl = "{platform.api}"\n'
+    config = write_config(tmp_path, DEVICES, extra=extra)
+    config.write_text(
+        config.read_text(encoding="utf-8")
+        .replace('listen = ""', f'listen = "127.0.0.1:{console}"')
+        .replace('period = "5s"', 'period = "5s"\nshare = ["sim.parts"]'),
+        encoding="utf-8",
+    )
+    with platform.running():
+        enrolled = gongfu_edge("enroll", "--url", platform.api, "--token", platform.token(), "--config", str(config))
+        assert enrolled.returncode == 0, enrolled.stderr
+    with running(config):
+        # L9: the platform is away when the agent starts; digests pile up.
+        status = f"http://127.0.0.1:{console}/api/status"
+        eventually("two digests wait", lambda: fetch(status)["digests"]["pending"] >= 2)
+        with platform.running():
+            eventually("both arrive", lambda: platform.gateway()["digests"] >= 2)
+        seen = fetch(status)["digests"]["accepted"]
+        with platform.running():
+            eventually("new ones arrive", lambda: platform.gateway()["digests"] > seen + 1)
+            eventually("the agent knows", lambda: fetch(status)["digests"]["accepted"] > seen)
+            gateway = platform.gateway()
+        values = fetch(f"http://127.0.0.1:{console}/api/latest")
+        shown = gongfu_edge("status", "--config", str(config))
+    assert gateway["ok"] and gateway["rejected"] == 0 and gateway["verified"] == gateway["digests"]
+    assert "sim.parts" in json.dumps(values) and "sim" in shown.stdout
+    uploads = gongfu_edge("ledger", "--uploads", "--config", str(config)).stdout
+    assert "201" in uploads

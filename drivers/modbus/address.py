@@ -1,0 +1,191 @@
+"""Where a point lies in a device's tables, and how wide it is there. Pure.
+
+Notations: ``holding:100``, ``input:0x64``, ``coil:7``, ``discrete:0`` count from 0, as the protocol
+does; ``40101`` or ``400101`` is the classic form that counts from 1 (``holding:100``). ``.3`` behind a
+register is its bit 3, bit 0 being the lowest.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from drivers.contract import Point, Problem
+
+COIL, DISCRETE, HOLDING, INPUT = 1, 2, 3, 4
+"""Tables, named by the function code that reads them."""
+TABLES = {"coil": COIL, "discrete": DISCRETE, "holding": HOLDING, "input": INPUT}
+TABLE_NAMES = {code: name for name, code in TABLES.items()}
+_CLASSIC = {"0": COIL, "1": DISCRETE, "3": INPUT, "4": HOLDING}
+_LAST = 65535
+
+ORDERS = ("ABCD", "CDAB", "BADC", "DCBA")
+REGISTERS = {
+    "bool": 1,
+    "int8": 1,
+    "uint8": 1,
+    "int16": 1,
+    "uint16": 1,
+    "int32": 2,
+    "uint32": 2,
+    "int64": 4,
+    "uint64": 4,
+    "float32": 2,
+    "float64": 4,
+    "bcd16": 1,
+    "bcd32": 2,
+    "string": 0,
+}
+"""Registers that a value of each type takes; a string's depend on its length."""
+RANGES: dict[str, tuple[float, float]] = {
+    **{f"uint{bits}": (0.0, 2.0**bits - 1) for bits in (8, 16, 32, 64)},
+    **{f"int{bits}": (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1) for bits in (8, 16, 32, 64)},
+    "bool": (0.0, 1.0),
+    "bcd16": (0.0, 9999.0),
+    "bcd32": (0.0, 99_999_999.0),
+}
+
+_FORM = 'write "holding:100", "input:100", "coil:7", "discrete:7" or "40101"; a bit of a register as "holding:100.3"'
+_NAMED = re.compile(r"([a-z]+)\s*:\s*(0x[0-9a-f]{1,8}|[0-9]{1,9})(?:\.([0-9]{1,3}))?", re.IGNORECASE)
+_DIGITS = re.compile(r"([0134])([0-9]{4,5})(?:\.([0-9]{1,3}))?")
+
+
+class AddressError(ValueError):
+    """An address that names no place; ``field`` is the key at fault."""
+
+    def __init__(self, message: str, remedy: str = _FORM, field: str = "address") -> None:
+        super().__init__(message)
+        self.remedy = remedy
+        self.field = field
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one value lies: ``count`` registers (or one bit of a bit table) from ``address``."""
+
+    function: int
+    address: int
+    count: int
+    type: str
+    bit: int | None = None
+    """Bit of the register, 0 the lowest."""
+
+    @property
+    def end(self) -> int:
+        """First address behind the value."""
+        return self.address + self.count
+
+
+def place(point: Point) -> Place:
+    """Where a point lies; raises :class:`AddressError`."""
+    function, address, bit = _parse(point.address)
+    bits = function in (COIL, DISCRETE)
+    kind = point.type or ("bool" if bits or bit is not None else "uint16")
+    if kind not in REGISTERS:
+        raise AddressError(f'unknown type "{kind}"', f"one of {', '.join(sorted(REGISTERS))}", "type")
+    _check_kind(point, kind, function, bit)
+    if bit is not None:
+        address, bit = address + (bit + point.element) // 16, (bit + point.element) % 16
+        count = 1
+    else:
+        count = 1 if bits else (REGISTERS[kind] or (point.length + 1) // 2)
+        address += point.element * count
+    if address + count - 1 > _LAST:
+        what = "it" if count == 1 else f"with {count} registers it"
+        raise AddressError(
+            f"{point.address}: {what} ends at {address + count - 1}, beyond {_LAST}", "addresses end there"
+        )
+    return Place(function, address, count, kind, bit)
+
+
+def _parse(text: str) -> tuple[int, int, int | None]:
+    if found := _NAMED.fullmatch(text.strip()):
+        name, number = found[1].lower(), found[2].lower()
+        function = TABLES.get(name) or TABLES.get(name.removesuffix("s"))
+        if function is None:
+            raise AddressError(f'unknown table "{found[1]}" in "{text}"')
+        address = int(number, 16) if number.startswith("0x") else int(number)
+        if address > _LAST:
+            hint = _hint(address)
+            raise AddressError(f"{text}: addresses end at {_LAST}", hint)
+    elif found := _DIGITS.fullmatch(text.strip()):
+        function, address = _CLASSIC[found[1]], int(found[2]) - 1
+        if address < 0:
+            raise AddressError(f'"{text}": the classic form counts from 1', f'write "{text[:-1]}1" for the first')
+        if address > _LAST:
+            raise AddressError(f"{text}: addresses end at {_LAST}", "the largest is 465536")
+    else:
+        raise AddressError(f'"{text}" is not a Modbus address')
+    return function, address, int(found[3]) if found[3] else None
+
+
+def _hint(address: int) -> str:
+    classic = _DIGITS.fullmatch(str(address))
+    return f'did you mean "{address}", which counts from 1?' if classic else _FORM
+
+
+def _check_kind(point: Point, kind: str, function: int, bit: int | None) -> None:
+    if function in (COIL, DISCRETE):
+        name = TABLE_NAMES[function]
+        if kind != "bool":
+            raise AddressError(f"a {name} holds one bit, not {kind}", 'remove type, or write "bool"', "type")
+        if bit is not None:
+            raise AddressError(f"{point.address}: a {name} is one bit and has none", "remove the bit")
+    elif bit is not None:
+        if kind != "bool":
+            remedy = 'remove the bit, or write type = "bool"'
+            raise AddressError(f"{point.address} is one bit, not {kind}", remedy, "type")
+        if bit > 15:
+            raise AddressError(f"{point.address}: a register has bits 0 to 15", "write the bit as .0 to .15")
+    if kind == "string" and point.length < 1:
+        raise AddressError("a string needs its length", "write length = number of characters", "length")
+    if kind != "string" and point.length:
+        raise AddressError(f"length goes with strings, not {kind}", 'remove length, or write type = "string"', "length")
+    if point.order not in ORDERS:
+        raise AddressError(f'unknown order "{point.order}"', f"one of {', '.join(ORDERS)}", "order")
+
+
+def check_points(points: Sequence[Point], max_registers: int) -> Iterator[Problem]:
+    """Everything wrong with the points of a device; what is wrong with a whole array is said once."""
+    said: set[tuple[str, str]] = set()
+    for point in points:
+        for problem in _check_point(point, max_registers):
+            key = (point.address, problem.field)
+            if not (point.element and key in said):
+                yield problem
+            said.add(key)
+
+
+def _check_point(point: Point, max_registers: int) -> Iterator[Problem]:
+    try:
+        found = place(point)
+    except AddressError as error:
+        yield Problem(error.field, str(error), error.remedy, point.index)
+        return
+    if found.function in (HOLDING, INPUT) and found.count > max_registers:
+        message = f"{found.count} registers do not fit into one request of {max_registers}"
+        key, remedy = ("length", "shorten it") if found.type == "string" else ("type", "raise max_registers")
+        yield Problem(key, message, remedy, point.index)
+    for value in point.invalid:
+        if not possible(value, found.type):
+            low, high = RANGES.get(found.type, (0.0, 0.0))
+            remedy = "strings have none" if found.type == "string" else f"write one from {low:.0f} to {high:.0f}"
+            yield Problem("invalid", f"{value:g} never is the raw value of a {found.type}", remedy, point.index)
+
+
+def possible(value: float, kind: str) -> bool:
+    """Whether a sentinel can be met at all. NaN stands for any NaN and is harmless everywhere."""
+    if value != value or kind in ("float32", "float64"):
+        return True
+    if kind not in RANGES:
+        return False
+    return RANGES[kind][0] <= sentinel(value, kind) <= RANGES[kind][1]
+
+
+def sentinel(value: float, kind: str) -> float:
+    """A sentinel as the raw value it stands for: manuals give ``0x8000`` for signed types, too."""
+    low, high = RANGES.get(kind, (0.0, 0.0))
+    if low < 0 and high < value <= 2 * high + 1:
+        return value + 2 * low
+    return value

@@ -1,0 +1,289 @@
+"""pymodbus, and nothing else of this package imports it.
+
+Taken from it: transports, requests, frames and their checks (CRC, LRC, length). Not taken: its retries
+and reconnects, which are the framework's business; its waiting, which on Python 3.11 can swallow a
+cancellation; its lists of Python integers: an answer is handed on as the bytes that came.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import ssl
+import struct
+import termios
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from pymodbus import FramerType
+from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient, AsyncModbusTlsClient, AsyncModbusUdpClient
+from pymodbus.exceptions import ModbusException
+from pymodbus.framer import FramerAscii, FramerBase, FramerRTU, FramerSocket
+from pymodbus.pdu import DecodePDU, ModbusPDU
+from pymodbus.pdu.bit_message import ReadCoilsRequest, ReadDiscreteInputsRequest
+from pymodbus.pdu.mei_message import ReadDeviceInformationRequest
+from pymodbus.pdu.register_message import ReadHoldingRegistersRequest, ReadInputRegistersRequest
+from pymodbus.transport.serialtransport import SerialTransport
+
+from drivers.contract import DriverError, FailureKind
+from drivers.modbus.options import Link
+from drivers.quality import Quality
+
+READS: dict[int, type[ModbusPDU]] = {
+    1: ReadCoilsRequest,
+    2: ReadDiscreteInputsRequest,
+    3: ReadHoldingRegistersRequest,
+    4: ReadInputRegistersRequest,
+}
+"""Everything that is ever asked of a device, but for its identification (43/14)."""
+IDENTIFY = 0x2B
+
+# It says at ERROR what is returned to us as an error anyway. Whoever sets a level wants to hear it.
+if logging.getLogger("pymodbus").level == logging.NOTSET:
+    logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
+
+
+class Refused(Exception):
+    """The connection could not be made; the message says why."""
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+
+def read_request(unit: int, function: int, address: int, count: int) -> ModbusPDU:
+    """A request for registers or bits; it may be sent again and again."""
+    return READS[function](dev_id=unit, address=address, count=count)
+
+
+def identify_request(unit: int, code: int, first: int) -> ModbusPDU:
+    """A request for the device's identification: ``code`` 1 is the basic one, from object ``first``."""
+    return ReadDeviceInformationRequest(code, first, dev_id=unit)
+
+
+class _Answer:
+    """An answer as it came: ``pdu`` begins with the function code. Looks to pymodbus like its own."""
+
+    __slots__ = ("dev_id", "pdu", "retries", "transaction_id")
+
+    def __init__(self, dev_id: int, transaction_id: int, pdu: bytes) -> None:
+        self.dev_id, self.transaction_id, self.pdu, self.retries = dev_id, transaction_id, pdu, 0
+
+
+class _Sizes(DecodePDU):
+    """Tells the RTU framer how long an answer is; knows nothing but the answers to what we ask."""
+
+    def lookupPduClass(self, data: bytes) -> type[ModbusPDU] | None:  # noqa: N802 - pymodbus's name
+        """None for what cannot be an answer to us: the framer takes it for noise and looks further."""
+        known = (data[1] & 0x7F) in READS or (data[1] & 0x7F) == IDENTIFY
+        return super().lookupPduClass(data) if known and len(data) > 2 else None
+
+
+class _Whole(FramerBase):
+    """What our framers add to pymodbus's: they keep the bytes, and never raise into the event loop."""
+
+    heard = 0
+    """Pieces of data since the connection was made."""
+    stray = ""
+    """What came instead of the answer, last."""
+
+    def handleFrame(  # type: ignore[override]  # noqa: N802
+        self, data: bytes, exp_devid: int, exp_tid: int
+    ) -> tuple[int, _Answer | None]:
+        """Take the first frame that answers the request; skip whatever does not."""
+        self.heard += 1
+        used = 0
+        try:
+            while used < len(data):
+                length, unit, tid, pdu = self.decode(data[used:])
+                used += length
+                if not length or not pdu:
+                    break
+                if tid != exp_tid:
+                    self.stray = f"an answer to request {tid} instead of {exp_tid}"
+                elif exp_devid and unit != exp_devid:
+                    self.stray = f"an answer of unit {unit} instead of {exp_devid}"
+                else:
+                    return used, _Answer(unit, tid, pdu)
+        except (ModbusException, ValueError, IndexError, struct.error):
+            self.stray = "garbled data"
+            return len(data), None
+        return used, None
+
+
+class _Socket(_Whole, FramerSocket):
+    pass
+
+
+class _Rtu(_Whole, FramerRTU):
+    pass
+
+
+class _Ascii(_Whole, FramerAscii):
+    pass
+
+
+_FRAMERS: dict[str, tuple[FramerType, type[Any]]] = {
+    "tcp": (FramerType.SOCKET, _Socket),
+    "udp": (FramerType.SOCKET, _Socket),
+    # pymodbus's own TLS framer takes whatever arrived for one frame.
+    "tls": (FramerType.TLS, _Socket),
+    "rtu": (FramerType.RTU, _Rtu),
+    "ascii": (FramerType.ASCII, _Ascii),
+    "rtu-over-tcp": (FramerType.RTU, _Rtu),
+}
+
+
+class Connection:
+    """One connection, made once and never again: whoever loses it makes a new one."""
+
+    def __init__(self, link: Link) -> None:
+        """Must be called in the event loop. Raises :class:`Refused` for unusable TLS files."""
+        self._link = link
+        self._loop = asyncio.get_running_loop()
+        self._manager: Any = _client(link, self._on_connection).ctx
+        self._framer: Any = _FRAMERS[link.transport][1](_Sizes(False))
+        self._manager.framer = self._framer
+        self._manager.max_buffer_size = self._framer.MAX_SIZE
+
+    @property
+    def connected(self) -> bool:
+        """Whether it is believed to stand; a cable that was pulled is not noticed here."""
+        return bool(self._manager.is_active())
+
+    @property
+    def heard(self) -> int:
+        """Pieces of data that arrived so far, whatever they were."""
+        return int(self._framer.heard)
+
+    async def connect(self, timeout_s: float) -> None:
+        """Connect; raises :class:`Refused`. Cancelled, it leaves nothing open."""
+        try:
+            if self._link.serial:
+                self._manager.transport = self._open_serial()
+            else:
+                async with asyncio.timeout(timeout_s):
+                    self._manager.transport, _ = await self._manager.call_create()
+        except (OSError, ValueError, termios.error) as error:
+            self.close()
+            raise _refused(self._link, error) from error
+        except BaseException:
+            self.close()
+            raise
+
+    async def exchange(self, request: ModbusPDU, timeout_s: float) -> bytes:
+        """Send a request; the answer's PDU, whose function code is the request's or that plus 0x80.
+
+        Raises :class:`DriverError`: TIMEOUT for silence, CONNECTION when the connection broke,
+        MALFORMED when something came that was not the answer. After any of them, and when it was
+        cancelled, something late may come: see :class:`~drivers.modbus.bus.Bus`.
+        """
+        manager, framer = self._manager, self._framer
+        if not manager.is_active():
+            raise DriverError("the connection broke", quality=Quality.CONNECTION)
+        heard, framer.stray, manager.recv_buffer = framer.heard, "", b""
+        manager.response_future = future = self._loop.create_future()
+        request.transaction_id = manager.getNextTID()
+        deadline = self._loop.call_later(timeout_s, _expire, future)
+        try:
+            manager.pdu_send(request)
+            pdu: bytes = (await future).pdu
+        except TimeoutError as error:
+            if framer.heard != heard:
+                raise DriverError(framer.stray or "a garbled answer", quality=Quality.MALFORMED) from error
+            raise DriverError(f"no answer within {timeout_s:g} s", quality=Quality.TIMEOUT) from error
+        except OSError as error:
+            raise DriverError("the connection broke", quality=Quality.CONNECTION) from error
+        finally:
+            deadline.cancel()
+        if pdu[0] & 0x7F != request.function_code:
+            raise DriverError(f"an answer to function {pdu[0] & 0x7F}", quality=Quality.MALFORMED)
+        return pdu
+
+    def close(self) -> None:
+        """Close at once."""
+        self._manager.close()
+
+    def _on_connection(self, connected: bool) -> None:
+        # pymodbus would let whoever waits for an answer wait for the whole timeout.
+        future = self._manager.response_future
+        if not connected and not future.done():
+            future.set_exception(ConnectionResetError())
+            future.exception()  # seen, even when nobody waits
+
+    def _open_serial(self) -> SerialTransport:
+        """As pymodbus does, but ready at once: closing it early leaves nothing behind to run."""
+        parameters = self._manager.comm_params
+        line = (parameters.baudrate, parameters.bytesize, parameters.parity, parameters.stopbits)
+        transport = SerialTransport(self._loop, self._manager, self._link.host, *line, 0)
+        transport.setup()
+        return transport
+
+
+def _expire(future: asyncio.Future[Any]) -> None:
+    if not future.done():
+        future.set_exception(TimeoutError())
+
+
+def _client(link: Link, trace: Callable[[bool], None]) -> Any:
+    common: dict[str, Any] = {"reconnect_delay": 0, "retries": 0, "trace_connect": trace}
+    framer = _FRAMERS[link.transport][0]
+    if link.serial:
+        common |= {"baudrate": link.baudrate, "parity": link.parity, "stopbits": link.stopbits}
+        return AsyncModbusSerialClient(link.host, framer=framer, bytesize=link.bytesize, **common)
+    if link.transport == "udp":
+        return AsyncModbusUdpClient(link.host, port=link.port, framer=framer, **common)
+    if link.transport == "tls":
+        client = AsyncModbusTlsClient(link.host, port=link.port, framer=framer, sslctx=_tls(link), **common)
+        if link.tls[3]:
+            create: Any = client.ctx.call_create
+            client.ctx.call_create = partial(create, server_hostname=link.tls[3])
+        return client
+    return AsyncModbusTcpClient(link.host, port=link.port, framer=framer, **common)
+
+
+def _tls(link: Link) -> ssl.SSLContext:
+    ca_file, cert_file, key_file, _ = link.tls
+    try:
+        context = ssl.create_default_context(cafile=ca_file or None)
+        if cert_file:
+            context.load_cert_chain(cert_file, key_file)
+    except (OSError, ValueError) as error:
+        raise Refused(f"{link}: cannot use the TLS files ({error})", "check ca_file, cert_file and key_file") from error
+    return context
+
+
+def _refused(link: Link, error: BaseException | None) -> Refused:
+    code = getattr(error, "errno", None)
+    if link.serial:
+        return _port_refused(link.host, code, error)
+    if isinstance(error, ssl.SSLError):
+        return Refused(f"{link}: TLS failed ({error.reason or error})", "check ca_file and server_name")
+    if code == errno.ECONNREFUSED:
+        return Refused(f"{link} refuses the connection", "check the port, and that Modbus is enabled in the PLC")
+    if error is None or isinstance(error, TimeoutError):
+        return Refused(f"no connection to {link}: it does not answer", "check cable, power and address")
+    return Refused(f"no connection to {link}: {_plain(error)}", "check network, address and name")
+
+
+def _port_refused(path: str, code: int | None, error: BaseException | None) -> Refused:
+    if code in (errno.EAGAIN, errno.EBUSY):
+        return Refused(f"{path} is in use by another program", f"find it with: sudo fuser -v {path}")
+    if code == errno.ENOENT:
+        return Refused(f"{path} does not exist", "plug the converter in; ls /dev/serial/by-id shows what is there")
+    if code in (errno.EACCES, errno.EPERM):
+        remedy = "sudo usermod -aG dialout gongfu-edge, then restart the service"
+        return Refused(f"{path}: permission denied", remedy)
+    return Refused(f"{path} cannot be opened: {_plain(error)}", "check that port names a serial port")
+
+
+def _plain(error: BaseException | None) -> str:
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(text.split())
+
+
+def as_driver_error(refused: Refused) -> DriverError:
+    """A refusal as the framework wants it: it goes away by itself."""
+    return DriverError(str(refused), kind=FailureKind.TRANSIENT, quality=Quality.CONNECTION, remedy=refused.remedy)

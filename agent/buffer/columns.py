@@ -186,7 +186,8 @@ def _choose(zigzags: Sequence[NDArray[np.uint64]], rest: NDArray[np.bool_], star
 def _bits(numbers: NDArray[np.uint64]) -> Ints:
     """About how many bits each number takes; from the exponent, since that is quick."""
     exponent = numbers.astype(np.float64).view(np.int64) >> 52
-    return np.maximum(exponent - 1022, 0)
+    bits: Ints = np.maximum(exponent - 1022, 0)
+    return bits
 
 
 def _difference(numbers: Ints) -> Ints:

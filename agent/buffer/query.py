@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agent.buffer.batch import Batch
 from agent.buffer.store import Store
@@ -16,16 +17,24 @@ Row = tuple[int, str, float | str, int]
 async def export_rows(store: Store, start: int, end: int, tags: Sequence[str] = ()) -> AsyncIterator[Row]:
     """Samples recorded in [start, end), in order of time within each block; ``tags`` empty: all."""
     names = await store.series_names()
-    wanted = np.array([number for number, name in names.items() if not tags or name in tags], np.int32)
+    wanted: NDArray[np.int32] | None = None
+    if tags:
+        chosen = set(tags)
+        wanted = np.array([number for number, name in names.items() if name in chosen], np.int32)
+        if not len(wanted):
+            return
     async for batch in store.blocks(start, end):
-        for row in _rows_of(batch, start, end, wanted):
-            series, time = int(batch.series[row]), int(batch.time[row])
-            value = batch.text.get(row, float(batch.value[row]))
-            yield time, names[series], value, int(batch.quality[row])
+        for row in _rows(batch, start, end, wanted, names):
+            yield row
 
 
-def _rows_of(batch: Batch, start: int, end: int, wanted: np.ndarray[tuple[int], np.dtype[np.int32]]) -> list[int]:
-    mask = (batch.time >= start) & (batch.time < end) & np.isin(batch.series, wanted)
-    rows = np.flatnonzero(mask)
-    ordered: list[int] = rows[np.lexsort((batch.series[rows], batch.time[rows]))].tolist()
-    return ordered
+def _rows(batch: Batch, start: int, end: int, wanted: NDArray[np.int32] | None, names: dict[int, str]) -> Iterator[Row]:
+    mask = (batch.time >= start) & (batch.time < end)
+    if wanted is not None:
+        mask &= np.isin(batch.series, wanted)
+    chosen = np.flatnonzero(mask)
+    chosen = chosen[np.lexsort((batch.series[chosen], batch.time[chosen]))]
+    columns = (chosen, batch.time[chosen], batch.series[chosen], batch.value[chosen], batch.quality[chosen])
+    for row, time, series, value, quality in zip(*(column.tolist() for column in columns), strict=True):
+        # A number whose name was lost with a damaged file is still data.
+        yield time, names.get(series, f"series-{series}"), batch.text.get(row, value), quality

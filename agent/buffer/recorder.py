@@ -1,128 +1,197 @@
 """Between sampling and the store: gathers what arrives, and commits it as one block every flush.
 
-When the disk does not take a block, the recorder keeps what it can hold in memory and tries again at
-each flush; what exceeds its bound is shed, oldest first, and entered in the ledger once the disk is
-back.
+When the disk does not take a block, the recorder keeps it, encoded, in memory and tries again at each
+flush; what exceeds its bounds is shed, oldest first, and entered in the ledger once the disk is back.
 """
 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import logging
 from collections import deque
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agent.buffer.batch import Batch
+from agent.buffer.blocks import Block, pack_aside
+from agent.buffer.gather import halves, join
 from agent.buffer.records import Loss
-from agent.buffer.store import Store, StoreUnavailable
+from agent.buffer.store import BlockTooLarge, Store, StoreUnavailable
 from agent.clock import Clock
 from drivers.contract import Samples
 
 log = logging.getLogger(__name__)
 
-MAX_PENDING = 1_000_000
-"""Samples held in memory while the disk fails; about 25 bytes each."""
+MAX_PENDING = 4_000_000
+"""Samples and scans held in memory while the disk fails; a byte or two each."""
+MAX_PENDING_BYTES = 16_000_000
+_MAX_ROWS = 100_000
+"""A block is closed at so many rows, also between two flushes."""
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """A batch on its way to the disk; encoded when it is its turn or when it has to wait."""
+
+    batch: Batch | None
+    block: Block | None
+    epoch: int
+    start: int
+    end: int
+    samples: int
+    rows: int
+    """Samples and scans."""
 
 
 class Recorder:
     """Takes samples and scans without waiting; :meth:`flush` makes them durable."""
 
     def __init__(self, store: Store, clock: Clock, flush_s: float = 5.0, max_pending: int = MAX_PENDING) -> None:
+        """``flush_s``: seconds between flushes of :meth:`run`; ``max_pending``: samples and scans held at most."""
         self._store = store
         self._clock = clock
         self.flush_s = flush_s
         self._max_pending = max_pending
         self._blocks: list[tuple[NDArray[np.int32], Samples]] = []
         self._scans: list[tuple[int, int, int]] = []
+        self._rows = 0
         self._epoch = clock.epoch
-        self._pending: deque[tuple[Batch, int]] = deque()
-        self._losses: list[Loss] = []
+        self._waiting: deque[_Waiting] = deque()
+        self._sending: _Waiting | None = None
+        self._shed: list[Loss] = []
         self._flushing = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
         self.failing = ""
         """Why the disk does not take data at the moment; empty when it does."""
+        self.last_commit = clock.monotonic()
+        """When everything had reached the disk last, by the clock's monotonic seconds."""
 
     def add_samples(self, series: NDArray[np.int32], samples: Samples) -> None:
-        """Take over a block; ``series`` (int32) has one id a row."""
+        """Take over a block; ``series`` (int32) has one id a row. The arrays must not change any more."""
+        self._make_way(len(samples))
         self._blocks.append((series, samples))
 
     def add_scan(self, group_id: int, time_us: int, late: int) -> None:
         """Note that a group was scanned at ``time_us`` after ``late`` skipped scans."""
+        self._make_way(1)
         self._scans.append((group_id, time_us, late))
 
+    def _make_way(self, rows: int) -> None:
+        # A block is of one epoch of the clock, so that it can be re-stamped as a whole.
+        if self._clock.epoch != self._epoch or self._rows > _MAX_ROWS:
+            self._seal()
+        self._rows += rows
+
+    def _seal(self) -> None:
+        blocks, self._blocks = self._blocks, []
+        scans, self._scans = self._scans, []
+        epoch, self._epoch = self._epoch, self._clock.epoch
+        self._rows = 0
+        if blocks or scans:
+            batch = join(blocks, scans)
+            times = np.concatenate((batch.time, batch.scan_time))
+            if len(times):
+                self._waiting.append(
+                    _Waiting(batch, None, epoch, int(times.min()), int(times.max()), len(batch), len(times))
+                )
+        self._bound()
+
+    async def run(self) -> None:
+        """Flush every ``flush_s`` until cancelled; the last flush is the caller's."""
+        due = self._clock.monotonic()
+        while True:
+            due = max(due + self.flush_s, self._clock.monotonic())
+            await asyncio.sleep(due - self._clock.monotonic())
+            await self.flush()
+
     async def flush(self) -> None:
-        """Commit everything that was added before the call; never raises for a disk that fails."""
+        """Commit everything that was added before the call; never raises for a disk that fails.
+
+        A flush that has begun ends even if the caller is cancelled: otherwise what the disk has taken
+        meanwhile would be written again by the next one.
+        """
+        task = asyncio.create_task(self._flush())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        await asyncio.shield(task)
+
+    async def _flush(self) -> None:
         async with self._flushing:
-            self._gather()
+            self._seal()
             try:
                 await self._commit()
             except StoreUnavailable as error:
                 if not self.failing:
-                    log.error("%s; keeping data in memory", error.line())
+                    log.error("%s; samples are kept in memory until it works again", error.line())
                 self.failing = str(error)
-                self._bound()
+                await self._condense()
                 return
+            self.last_commit = self._clock.monotonic()
             if self.failing:
-                log.info("the disk takes data again")
                 self.failing = ""
-
-    def _gather(self) -> None:
-        if self._blocks or self._scans:
-            blocks, self._blocks = self._blocks, []
-            scans, self._scans = self._scans, []
-            self._pending.append((_batch(blocks, scans), self._epoch))
-        self._epoch = self._clock.epoch
+                log.warning("the disk takes data again; what had to be shed meanwhile is in the ledger")
 
     async def _commit(self) -> None:
-        while self._pending:
-            batch, epoch = self._pending[0]
-            await self._store.append(batch, epoch)
-            self._pending.popleft()
-        while self._losses:
-            await self._store.add_loss(self._losses[0])
-            self._losses.pop(0)
+        while self._waiting:
+            waiting = self._waiting[0]
+            await _encode(waiting)
+            self._sending = waiting
+            try:
+                if waiting.block is not None:
+                    await self._store.append_block(waiting.block)
+            except BlockTooLarge:
+                self._divide(waiting)
+            else:
+                self._waiting.popleft()
+            finally:
+                self._sending = None
+        while self._shed:
+            await self._store.add_loss(self._shed[0])
+            self._shed.pop(0)
+
+    def _divide(self, waiting: _Waiting) -> None:
+        self._waiting.popleft()
+        parts = halves(waiting.block) if waiting.block else []
+        if not parts:
+            self._note(waiting)
+        for batch, start, end in reversed(parts):
+            rows = len(batch) + len(batch.scan_time)
+            self._waiting.appendleft(_Waiting(batch, None, waiting.epoch, start, end, len(batch), rows))
+
+    async def _condense(self) -> None:
+        """Hold what has to wait as bytes, not as arrays."""
+        for waiting in list(self._waiting):
+            await _encode(waiting)
+        self._bound()
 
     def _bound(self) -> None:
-        held = sum(len(batch) + len(batch.scan_group) for batch, _ in self._pending)
-        while held > self._max_pending and len(self._pending) > 1:
-            batch, _ = self._pending.popleft()
-            held -= len(batch) + len(batch.scan_group)
-            times = np.concatenate((batch.time, batch.scan_time))
-            loss = Loss(int(times.min()), int(times.max()), "write_failed", count=len(batch))
-            if self._losses and self._losses[-1].cause == loss.cause:
-                previous = self._losses.pop()
-                loss = dataclasses.replace(loss, start=previous.start, count=previous.count + loss.count)
-            self._losses.append(loss)
+        held = sum(each.rows for each in self._waiting)
+        size = sum(len(each.block.data) for each in self._waiting if each.block is not None)
+        while len(self._waiting) > 1 and (held > self._max_pending or size > MAX_PENDING_BYTES):
+            # What is under way to the disk at this moment is neither lost nor shed.
+            oldest = self._waiting[1 if self._waiting[0] is self._sending else 0]
+            self._waiting.remove(oldest)
+            held -= oldest.rows
+            size -= len(oldest.block.data) if oldest.block else 0
+            self._note(oldest)
+
+    def _note(self, waiting: _Waiting) -> None:
+        loss = Loss(waiting.start, waiting.end, "write_failed", count=waiting.samples, epoch=waiting.epoch)
+        if self._shed and self._shed[-1].epoch == loss.epoch:
+            before = self._shed.pop()
+            loss = Loss(
+                min(before.start, loss.start),
+                max(before.end, loss.end),
+                loss.cause,
+                count=before.count + loss.count,
+                epoch=loss.epoch,
+            )
+        self._shed.append(loss)
 
 
-def _batch(blocks: list[tuple[NDArray[np.int32], Samples]], scans: list[tuple[int, int, int]]) -> Batch:
-    columns = [samples for _, samples in blocks]
-    text: dict[int, str] = {}
-    row = 0
-    for samples in columns:
-        text.update({row + number: value for number, value in samples.text.items()})
-        row += len(samples)
-    scan = np.array(scans, np.int64).reshape(-1, 3)
-    has_source = any(samples.source_time is not None for samples in columns)
-    return Batch(
-        series=_join([series for series, _ in blocks], np.int32),
-        time=_join([samples.time for samples in columns], np.int64),
-        value=_join([samples.value for samples in columns], np.float64),
-        quality=_join([samples.quality for samples in columns], np.uint8),
-        source_time=_join([_source(samples) for samples in columns], np.int64) if has_source else None,
-        text=text,
-        scan_group=scan[:, 0].astype(np.int32),
-        scan_time=scan[:, 1],
-        scan_late=scan[:, 2].astype(np.int32),
-    )
-
-
-def _source(samples: Samples) -> NDArray[np.int64]:
-    return samples.time if samples.source_time is None else samples.source_time
-
-
-def _join(arrays: list[NDArray[Any]], dtype: type[np.generic]) -> NDArray[Any]:
-    return np.concatenate(arrays) if arrays else np.empty(0, dtype)
+async def _encode(waiting: _Waiting) -> None:
+    if waiting.batch is not None:
+        waiting.block = await pack_aside(waiting.batch, waiting.epoch)
+        waiting.batch = None

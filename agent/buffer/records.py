@@ -16,6 +16,8 @@ class Event:
     kind: str
     device: str = ""
     detail: Mapping[str, Any] = field(default_factory=dict)
+    epoch: int = 0
+    """Epoch of the clock that stamped it; 0: never re-stamped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,10 @@ class Loss:
     series: str = ""
     count: int = 0
     """Samples, or digests, as the cause says."""
+    epoch: int = 0
+    """Epoch of the clock that stamped it; 0: never re-stamped."""
+    noted: int = field(default=0, compare=False)
+    """When it was entered in the ledger, or last extended; set by the store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,4 +76,4 @@ class Stats:
     samples: int
     oldest: int | None
     bytes_written: int
-    """Bytes of blocks committed since the agent started."""
+    """Bytes that this process has written to disk since it opened the buffer, whatever for."""

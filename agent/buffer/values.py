@@ -76,7 +76,8 @@ def to_floats(whole: NDArray[Any], code: int) -> Floats:
     if family == FLOAT32:
         return _ordered32(whole).astype(np.int32).view(np.float32).astype(np.float64)
     if family == MULTIPLIED:
-        return np.multiply(whole, STEPS[k], dtype=np.float64)
+        product: Floats = np.multiply(whole, STEPS[k], dtype=np.float64)
+        return product
     decimal: Floats = np.divide(whole, POWERS[k], dtype=np.float64)
     return decimal.astype(np.float32).astype(np.float64) if family == ROUNDED else decimal
 

@@ -1,4 +1,4 @@
--- Times are UTC microseconds.
+-- Times are UTC microseconds. Columns may be added by later files; this one never changes.
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
 -- A series keeps its number for ever: a tag that keeps its name keeps its history.
@@ -7,23 +7,35 @@ CREATE TABLE scan_group (
     id INTEGER PRIMARY KEY, device TEXT NOT NULL, interval INTEGER NOT NULL, UNIQUE (device, interval)
 );
 
--- first and last are as stamped; what an epoch of the clock was wrong by is in clock_epoch.
+-- What the stamps of an epoch of the clock were wrong by.
+CREATE TABLE clock_epoch (id INTEGER PRIMARY KEY, correction INTEGER NOT NULL);
+
+-- first and last are corrected; the stamps within data are not. shift is the part of the epoch's
+-- correction that has reached first and last.
 CREATE TABLE block (
     id INTEGER PRIMARY KEY,
     epoch INTEGER NOT NULL,
+    shift INTEGER NOT NULL,
     first INTEGER NOT NULL,
     last INTEGER NOT NULL,
     samples INTEGER NOT NULL,
     data BLOB NOT NULL
 );
-CREATE TABLE clock_epoch (id INTEGER PRIMARY KEY, correction INTEGER NOT NULL);
+-- Holds all that is asked of many blocks at once, so that their data need not be passed over.
+CREATE INDEX block_time ON block (last, first, samples);
 CREATE TABLE quarantine (id INTEGER PRIMARY KEY, reason TEXT NOT NULL, data BLOB NOT NULL);
 
 CREATE TABLE event (
-    id INTEGER PRIMARY KEY, time INTEGER NOT NULL, kind TEXT NOT NULL, device TEXT NOT NULL, detail TEXT NOT NULL
+    id INTEGER PRIMARY KEY,
+    time INTEGER NOT NULL,
+    epoch INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    device TEXT NOT NULL,
+    detail TEXT NOT NULL
 );
 CREATE INDEX event_time ON event (time);
 
+-- noted is when the entry was made or last extended, by the clock of that moment.
 CREATE TABLE loss (
     id INTEGER PRIMARY KEY,
     first INTEGER NOT NULL,
@@ -31,7 +43,9 @@ CREATE TABLE loss (
     cause TEXT NOT NULL,
     device TEXT NOT NULL,
     series TEXT NOT NULL,
-    count INTEGER NOT NULL
+    count INTEGER NOT NULL,
+    epoch INTEGER NOT NULL,
+    noted INTEGER NOT NULL
 );
 CREATE INDEX loss_time ON loss (last);
 

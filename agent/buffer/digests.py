@@ -1,0 +1,60 @@
+"""The digests that were built, and what the platform said to each."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from agent.buffer.records import DigestRecord
+from agent.buffer.room import FOREVER, Room
+
+_DIGEST = "seq, kind, first, last, hash, previous, CAST(body AS BLOB), jws, state, reason, settled"
+
+
+class Digests(Room):
+    """The outbox and its history."""
+
+    async def add_digest(self, record: DigestRecord) -> None:
+        """Keep a digest; on disk when this returns. Raises StoreConflict where its ``seq`` is taken."""
+        values = dataclasses.astuple(record)
+        marks = ", ".join("?" * len(values))
+        await self._db.write(
+            lambda transaction: transaction.run(f"INSERT INTO digest VALUES ({marks})", values),
+            size=len(record.body) + len(record.jws),
+        )
+
+    async def last_digest(self) -> DigestRecord | None:
+        """The digest with the highest ``seq``."""
+        return next(iter(await self._digests("ORDER BY seq DESC LIMIT 1")), None)
+
+    async def last_settled(self, state: str) -> DigestRecord | None:
+        """The newest digest in this state (``accepted`` or ``rejected``)."""
+        return next(iter(await self._digests("WHERE state = ? ORDER BY seq DESC LIMIT 1", state)), None)
+
+    async def digest(self, seq: int) -> DigestRecord | None:
+        """One digest."""
+        return next(iter(await self._digests("WHERE seq = ?", seq)), None)
+
+    async def digests(self, limit: int, before_seq: int = FOREVER) -> list[DigestRecord]:
+        """Digests below ``before_seq``, newest first."""
+        return await self._digests("WHERE seq < ? ORDER BY seq DESC LIMIT ?", before_seq, limit)
+
+    async def pending(self, limit: int, newest_first: bool = False) -> list[DigestRecord]:
+        """Digests that the platform has not answered yet."""
+        order = "DESC" if newest_first else "ASC"
+        return await self._digests(f"WHERE state = 'pending' ORDER BY seq {order} LIMIT ?", limit)
+
+    async def digest_counts(self) -> dict[str, int]:
+        """How many digests are ``pending``, ``accepted`` and ``rejected``."""
+        rows = await self._db.read("SELECT state, COUNT(*) FROM digest GROUP BY state")
+        return {"pending": 0, "accepted": 0, "rejected": 0} | dict(rows)
+
+    async def mark(self, seq: int, state: str, reason: str = "", time_us: int = 0) -> None:
+        """Settle a digest (``accepted``, ``rejected``), or make it ``pending`` again."""
+        await self._db.put(
+            "UPDATE digest SET state = ?, reason = ?, settled = ? WHERE seq = ?", (state, reason, time_us, seq)
+        )
+
+    async def _digests(self, tail: str, *arguments: Any) -> list[DigestRecord]:
+        rows = await self._db.read(f"SELECT {_DIGEST} FROM digest {tail}", arguments)
+        return [DigestRecord(*row) for row in rows]

@@ -1,9 +1,9 @@
-"""The outbox loop: digests in order of their chain, each deleted from it by the platform's own answer only.
+"""The outbox loop: digests go in the order of their chain, and only the platform's own word settles one.
 
-*begin* – take the oldest digest without an answer; *send*; then *accept* (201, 200), *reject* (the
-platform says that it will never take it: 409, 413, 422 …) or *keep* (anything else: later again).
-Before the first digest, and after every trouble, the platform is asked for its head, so that neither a
-restored disk nor an answer that was lost makes a fork or a gap.
+*begin* – take the oldest digest without an answer; *send*; then *accept* (stored, with a receipt for these
+bytes), *reject* (it will never be taken) or *keep* (anything else: later again). Before the first digest
+and after every trouble the platform is asked for its head, so that neither a restored disk nor a lost
+answer makes a fork or a gap.
 """
 
 from __future__ import annotations
@@ -14,42 +14,45 @@ import json
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, Protocol
 
 from agent.backoff import Backoff
-from agent.buffer.records import DigestRecord, Loss, Upload
-from agent.buffer.store import Store, StoreUnavailable
-from agent.clock import Clock
+from agent.buffer.records import DigestRecord, Loss
 from agent.config.model import PlatformSection
+from agent.errors import GongfuError
+from agent.evidence.chain import GENESIS
 from agent.evidence.identity import Identity
-from agent.uplink.answers import (
-    Accepted,
-    Answer,
-    Conflict,
-    Later,
-    Rejected,
-    Unauthorized,
-    judge_digest,
-    judge_failure,
-    read_head,
-)
-from agent.uplink.transport import Transport, Unreachable, compress
+from agent.uplink.answers import Accepted, Conflict, Head, Rejected
+from agent.uplink.client import Client, Held, UplinkClock, UploadLedger
+from agent.uplink.transport import Transport
 
 log = logging.getLogger(__name__)
 
 HEAD = "chain_head"
-ENROLMENT_POLL = 2.0
-IDLE = 60.0
-"""Seconds between looks for new digests when nobody wakes the loop."""
-PACE = 0.05
-"""Seconds between digests of a backlog: at most twenty a second."""
+"""Where the platform's head is noted when ours is behind it: JSON ``{"seq": …, "hash": …}``."""
+ENROLMENT_POLL_S = 2.0
+IDLE_S = 60.0
+"""Between looks for new digests when nobody wakes the loop."""
+PACE_S = 0.05
+"""Between the digests of a backlog: at most twenty a second."""
 CONFLICT = "conflict"
-_OVERHEAD = 1000
-"""Bytes of a request besides its body, before it is sent: line, headers, token."""
+STRIKES = 3
+"""A 400 may be damage on the way; after so many it is taken for the platform's word."""
 
 Sleep = Callable[[float], Awaitable[None]]
 UplinkState = Literal["starting", "connected", "waiting", "failing", "refused"]
+
+
+class UplinkStore(UploadLedger, Protocol):
+    """What is asked of :class:`agent.buffer.store.Store`."""
+
+    async def pending(self, limit: int, newest_first: bool = False) -> list[DigestRecord]: ...
+    async def digest(self, seq: int) -> DigestRecord | None: ...
+    async def last_digest(self) -> DigestRecord | None: ...
+    async def mark(self, seq: int, state: str, reason: str = "", time_us: int = 0) -> None: ...
+    async def add_loss(self, loss: Loss) -> None: ...
+    async def meta(self, key: str) -> str | None: ...
+    async def set_meta(self, key: str, value: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,30 +68,21 @@ class UplinkSnapshot:
     max_bytes_per_day: int
 
 
-class _Later(Exception):
-    """Nothing more can be sent now; ``after_s`` is the platform's own wish, where it had one."""
-
-    def __init__(self, reason: str, remedy: str = "", after_s: float | None = None, refused: bool = False) -> None:
-        super().__init__(reason)
-        self.remedy = remedy
-        self.after_s = after_s
-        self.refused = refused
-
-
 class Uplink:
     """The way of the digests to one platform. Runs for ever; a platform that is away costs nothing."""
 
     def __init__(
         self,
-        store: Store,
+        store: UplinkStore,
         identity: Identity,
         platform: PlatformSection,
-        clock: Clock,
+        clock: UplinkClock,
         *,
         wake: asyncio.Event | None = None,
         max_phase_s: float = 0.0,
         backoff: Backoff | None = None,
         sleep: Sleep = asyncio.sleep,
+        transport: Transport | None = None,
     ) -> None:
         """``wake`` is set when there is a new digest. ``max_phase_s``: new digests are sent up to so much
         later, each gateway at its own time, so that a park does not send at the same second."""
@@ -97,26 +91,30 @@ class Uplink:
         self._clock = clock
         self._wake = wake or asyncio.Event()
         self._sleep = sleep
-        self._budget = int(platform.max_bytes_per_day)
-        self._transport = Transport(platform.url, ca_file=platform.ca_file, proxy=platform.proxy.plain)
-        self._backoff = backoff or Backoff(first_s=1.0, cap_s=300.0)
-        self._phase = max_phase_s * int(hashlib.sha256(identity.own_id.encode()).hexdigest()[:4], 16) / 0xFFFF
-        self._reconciled = False
+        self._transport = transport or Transport(platform.url, ca_file=platform.ca_file, proxy=platform.proxy.plain)
+        self._client = Client(store, identity, clock, self._transport, int(platform.max_bytes_per_day))
+        self._backoff = backoff or Backoff(first_s=1.0, cap_s=60.0)
+        self._slow = Backoff(first_s=15.0, cap_s=900.0)
+        share = int(hashlib.sha256(identity.own_id.encode()).hexdigest()[:4], 16) / 0xFFFF
+        self._phase = max_phase_s * share
+        self._head: Head | None = None
+        self._strikes: dict[int, int] = {}
         self._state: UplinkState = "starting"
         self._error, self._remedy = "", ""
-        self._contact_us = 0
-        self._sent_today = 0
+        self.reconciled = asyncio.Event()
+        """Set once the platform's head is known, and where there is nobody to ask (not enrolled). Digests
+        that are built after it follow the platform's chain, even on a restored disk."""
 
     def snapshot(self) -> UplinkSnapshot:
         """The uplink as it is now."""
         return UplinkSnapshot(
             state=self._state,
             url=self._transport.url,
-            contact_us=self._contact_us,
+            contact_us=self._client.contact_us,
             last_error=self._error,
             remedy=self._remedy,
-            bytes_today=self._sent_today,
-            max_bytes_per_day=self._budget,
+            bytes_today=self._client.bytes_today,
+            max_bytes_per_day=self._client.max_bytes,
         )
 
     async def run(self) -> None:
@@ -126,173 +124,200 @@ class Uplink:
             while True:
                 try:
                     await self._drain()
-                except (_Later, StoreUnavailable) as trouble:
+                except (Held, GongfuError) as trouble:
+                    self._transport.close()
                     await self._sleep(self._note(trouble))
                     continue
                 self._went_well()
+                self._transport.close()
                 await self._until_woken()
         finally:
             self._transport.close()
 
     async def _until_enrolled(self) -> None:
         if self._identity.enrolment is None:
+            self.reconciled.set()
             self._state, self._remedy = "waiting", "gongfu-edge enroll --url … --token …"
             self._error = "this gateway is not enrolled"
             log.warning("%s; digests are kept → %s", self._error, self._remedy)
         while self._identity.enrolment is None and not self._identity.refresh():
-            await self._sleep(ENROLMENT_POLL)
+            await self._sleep(ENROLMENT_POLL_S)
 
     async def _until_woken(self) -> None:
         try:
-            async with asyncio.timeout(IDLE):
+            async with asyncio.timeout(IDLE_S):
                 await self._wake.wait()
         except TimeoutError:
             return
         self._wake.clear()
         await self._sleep(self._phase)
 
-    async def _drain(self) -> None:
-        if not self._reconciled:
-            await self._reconcile()
-        while records := await self._store.pending(1):
-            await self._deliver(records[0])
-            await self._sleep(PACE)
-
     def _went_well(self) -> None:
         if self._error:
-            log.info("the platform takes digests")
+            log.info("the platform takes digests again")
         self._backoff.reset()
+        self._slow.reset()
         self._state, self._error, self._remedy = "connected", "", ""
 
     def _note(self, trouble: Exception) -> float:
-        """Say a new trouble once; returns the seconds to wait."""
-        later = trouble if isinstance(trouble, _Later) else _Later(str(trouble))
-        self._reconciled = False
-        self._state = "refused" if later.refused else "failing"
-        if str(later) != self._error:
-            log.warning("digests are kept: %s%s", later, f" → {later.remedy}" if later.remedy else "")
-        self._error, self._remedy = str(later), later.remedy
-        wait = self._backoff.next()
-        return wait if later.after_s is None else later.after_s + wait / 4
+        """Say a new kind of trouble once; returns the seconds to wait."""
+        held = trouble if isinstance(trouble, Held) else Held(str(trouble), getattr(trouble, "remedy", ""))
+        self._head = None  # whatever happened, ask anew
+        before, self._state = self._state, _state(held.kind)
+        if before != self._state or not self._error:
+            log.warning("digests are kept: %s%s", held, f" → {held.remedy}" if held.remedy else "")
+        self._error, self._remedy = str(held), held.remedy
+        if held.kind == "waiting":
+            return held.after_s or 0.0
+        wait = (self._slow if held.kind == "refused" else self._backoff).next()
+        # As late as asked for, and a little spread: the whole park was told the same.
+        return wait if held.after_s is None else held.after_s + wait / 4
 
-    # -- one digest ----------------------------------------------------------------------------------
+    # -- in order ------------------------------------------------------------------------------------
 
-    async def _deliver(self, record: DigestRecord) -> None:
-        body = compress(record.body)
-        await self._check_budget(len(body) + _OVERHEAD)
-        headers = {
-            "Content-Type": "application/json",
-            "Content-Encoding": "gzip",
-            "Digest-Signature": record.jws,
-        }
-        answer = await self._ask("PUT", f"/digests/{record.seq}", body=body, headers=headers, seq=record.seq)
-        verdict = judge_digest(answer, record.seq, record.hash)
+    async def _drain(self) -> None:
+        head = self._head or await self._reconcile()
+        while record := await self._next(head):
+            head = self._head = await self._deliver(record, head)
+            await self._sleep(PACE_S)
+
+    async def _next(self, head: Head) -> DigestRecord | None:
+        """What to offer: the oldest without an answer, unless the platform lacks one that had been settled."""
+        oldest = next(iter(await self._store.pending(1)), None)
+        if oldest is not None and oldest.seq <= head.seq + 1:
+            return oldest  # at or below the head: its answer was lost
+        lacking = await self._store.digest(head.seq + 1)
+        if lacking is not None and not _is_final(lacking):
+            return lacking  # the platform was restored from an older copy, or may have changed its mind
+        return oldest
+
+    async def _deliver(self, record: DigestRecord, head: Head) -> Head:
+        verdict = await self._client.offer(record)
         if isinstance(verdict, Accepted):
-            await self._store.mark(record.seq, "accepted", time_us=self._clock.now())
+            if not verdict.proven:
+                head = await self._confirmed(record)
+            await self._settle(record, "accepted")
+            self._strikes.pop(record.seq, None)
             self._went_well()
-        elif isinstance(verdict, Conflict) or (isinstance(verdict, Rejected) and verdict.final):
-            await self._reject(record, verdict.reason)
-        else:
-            raise _later(verdict)
+            return head if head.seq >= record.seq else Head(record.seq, record.hash)
+        # It is not stored. Where the chain is now says what that means for those behind it.
+        now_head = await self._client.head()
+        if isinstance(verdict, Conflict):
+            await self._reject(record, CONFLICT)
+            await self._reject_followers(now_head)
+            return await self._compared(now_head)
+        return await self._refused(record, verdict, now_head)
+
+    async def _confirmed(self, record: DigestRecord) -> Head:
+        """A 201 without a receipt could be anybody's: the head must show the digest."""
+        head = await self._client.head()
+        if head.seq < record.seq or (head.seq == record.seq and head.hash != record.hash):
+            raise Held(f"the platform said that digest {record.seq} is stored, but its head does not show it")
+        return head
+
+    async def _refused(self, record: DigestRecord, verdict: Rejected, head: Head) -> Head:
+        taken = head.seq >= record.seq  # a tombstone: rejected, but the chain goes on behind it
+        in_place = head.seq == record.seq - 1 and head.hash == record.previous
+        if not taken and not in_place:
+            await self._compared(head)  # settles what another branch of the chain explains
+            if await self._store.digest(record.seq) == record:
+                raise Held(
+                    f"the platform's chain stands at {head.seq} and cannot take digest {record.seq}: {verdict.reason}",
+                    f"let the platform's operator look at digest {head.seq + 1}; nothing is deleted here",
+                    kind="refused",
+                )
+            return head
+        if not verdict.final:
+            strikes = self._strikes[record.seq] = self._strikes.get(record.seq, 0) + 1
+            if verdict.reason.startswith("400") and strikes < STRIKES:
+                raise Held(f"the platform answers {verdict.reason}")
+        await self._reject(record, verdict.reason)
+        if not taken and not verdict.final:
+            raise Held(
+                f"the platform does not take digest {record.seq} ({verdict.reason}); those behind it wait",
+                "it is offered again from time to time; let the platform's operator look at it",
+                kind="refused",
+            )
+        return head
+
+    # -- settling ------------------------------------------------------------------------------------
+
+    async def _settle(self, record: DigestRecord, state: str, reason: str = "") -> None:
+        if (record.state, record.reason) != (state, reason):
+            await self._store.mark(record.seq, state, reason, self._clock.now())
 
     async def _reject(self, record: DigestRecord, reason: str) -> None:
-        now = self._clock.now()
-        log.error("the platform rejects digest %d for good: %s", record.seq, reason)
-        await self._store.mark(record.seq, "rejected", reason, now)
-        await self._store.add_loss(Loss(now, now, "digest_rejected", count=1))
+        if record.state != "rejected":
+            log.error("the platform rejects digest %d: %s; it is kept here", record.seq, reason)
+            await self._store.add_loss(Loss(record.start, record.end, "digest_rejected", count=1))
+        await self._settle(record, "rejected", reason)
 
-    async def _check_budget(self, size: int) -> None:
+    async def _reconcile(self) -> Head:
+        """Compare the platform's head with our chain, before anything is sent."""
+        head = await self._client.head()
+        try:
+            return await self._compared(head)
+        finally:
+            self.reconciled.set()
+
+    async def _compared(self, head: Head) -> Head:
+        last = await self._store.last_digest()
+        if head.seq and (last is None or last.seq < head.seq):
+            await self._note_ahead(head, last)
+        elif await self._is_forked(head):
+            await self._give_up_branch(head)
+        return head
+
+    async def _is_forked(self, head: Head) -> bool:
+        """Whether our chain and the platform's part at or before its head."""
+        ours, following = await self._store.digest(head.seq), await self._store.digest(head.seq + 1)
+        if ours is not None:
+            return ours.hash != head.hash
+        return following is not None and following.previous != (head.hash if head.seq else GENESIS)
+
+    async def _note_ahead(self, head: Head, last: DigestRecord | None) -> None:
+        """This disk is an old copy, or new: go on behind the platform's head, and say so."""
+        noted = json.dumps({"seq": head.seq, "hash": head.hash}, sort_keys=True)
+        if await self._store.meta(HEAD) == noted:
+            return
+        behind = last.seq if last else 0
+        log.warning("the platform has digests up to %d, this disk up to %d; the chain goes on there", head.seq, behind)
         now = self._clock.now()
-        midnight = now - now % 86_400_000_000
-        self._sent_today = await self._store.uploaded_bytes(midnight)
-        if self._sent_today + size > self._budget:
-            wait = (midnight + 86_400_000_000 - now) / 1e6
-            until = datetime.fromtimestamp((midnight + 86_400_000_000) / 1e6, UTC)
-            raise _Later(
-                f"today's {self._budget} bytes are used up, until {until:%Y-%m-%d %H:%M} UTC",
-                "raise [platform] max_bytes_per_day, or share fewer tags",
-                # Bounded, so that a clock that is corrected meanwhile is noticed.
-                min(wait, 600.0),
+        await self._store.set_meta(HEAD, noted)
+        await self._store.add_loss(Loss(last.end if last else now, now, "head_ahead", count=head.seq - behind))
+
+    async def _give_up_branch(self, head: Head) -> None:
+        """What was built on a chain that the platform does not have can never be taken there.
+
+        That is settled once. Should digests be built behind that branch nevertheless, they are kept and
+        not offered, rather than thrown after it. Raises Held then.
+        """
+        noted = json.dumps({"seq": head.seq, "hash": head.hash}, sort_keys=True)
+        if await self._store.meta(HEAD) != noted:
+            while records := await self._store.pending(100):
+                for record in records:
+                    await self._reject(record, CONFLICT)
+            await self._store.set_meta(HEAD, noted)
+        last = await self._store.last_digest()
+        if last is not None and last.seq > head.seq:
+            raise Held(
+                f"this disk's digests part from the platform's chain at or before {head.seq}; they are kept here",
+                f"export them (gongfu-edge digest export) and show them to the platform's operator: it has {head.seq}",
+                kind="refused",
             )
 
-    # -- what the platform has -----------------------------------------------------------------------
-
-    async def _reconcile(self) -> None:
-        """Compare the platform's head with our chain, before anything is sent."""
-        answer = await self._ask("GET", "/digests/head")
-        head = read_head(answer) if answer.status == 200 else None
-        if head is None:
-            raise _later(judge_failure(answer))
-        await self._settle(head.seq, head.hash)
-        self._reconciled = True
-
-    async def _settle(self, seq: int, digest: str) -> None:
-        if seq == 0:
-            return
-        ours, last = await self._store.digest(seq), await self._store.last_digest()
-        if ours is None or ours.hash != digest:
-            await self._continue_after(seq, digest, last)
-        # What is up to the head and unsettled is offered again: only the answer says whether it was
-        # accepted or rejected.
-
-    async def _continue_after(self, seq: int, digest: str, last: DigestRecord | None) -> None:
-        """The platform has what we do not know: this disk is an old copy, or new. Go on behind its head."""
-        now = self._clock.now()
-        noted = json.dumps({"seq": seq, "hash": digest}, sort_keys=True)
-        if await self._store.meta(HEAD) != noted:
-            log.warning("the platform is ahead (digest %d); the chain continues after it", seq)
-            await self._store.set_meta(HEAD, noted)
-            await self._store.add_loss(Loss(now, now, "head_ahead", count=max(0, seq - (last.seq if last else 0))))
-        for record in await self._store.pending(1000):
-            # Built on a chain that the platform does not have: it could only break the chain there.
-            await self._store.mark(record.seq, "rejected", CONFLICT, now)
-            await self._store.add_loss(Loss(record.start, now, "digest_rejected", count=1))
-
-    # -- requests ------------------------------------------------------------------------------------
-
-    async def _ask(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: bytes | None = None,
-        headers: dict[str, str] | None = None,
-        seq: int | None = None,
-    ) -> Answer:
-        """One authenticated request; once more when the platform's clock shows that ours is wrong."""
-        answer = await self._once(method, path, body, headers or {}, seq)
-        if answer.status == 401 and answer.date_us is not None:
-            before = self._clock.now()
-            self._clock.platform_date(answer.date_us)
-            if abs(self._clock.now() - before) > 1_000_000:
-                answer = await self._once(method, path, body, headers or {}, seq)
-        elif answer.date_us is not None:
-            self._clock.platform_date(answer.date_us)
-        return answer
-
-    async def _once(
-        self, method: str, path: str, body: bytes | None, headers: dict[str, str], seq: int | None
-    ) -> Answer:
-        token = self._identity.token(self._transport.url, self._clock.now() // 1_000_000)
-        headers = {**headers, "Authorization": f"Bearer {token}"}
-        sent, status = 0, 0
-        try:
-            path = f"/gateways/{self._identity.gateway_id}{path}"
-            answer = await self._transport.request(method, path, headers, body)
-            sent, status, self._contact_us = answer.sent, answer.status, self._clock.now()
-        except Unreachable as error:
-            sent = error.sent
-            raise _Later(str(error), error.remedy) from error
-        finally:
-            if body is not None and sent:
-                await self._store.add_upload(Upload(self._clock.now(), seq, "digest", sent, status))
-        return answer
+    async def _reject_followers(self, head: Head) -> None:
+        """Each holds the hash of the one before it: where one differs, all behind it do. No need to send them."""
+        ours = await self._store.digest(head.seq)
+        if ours is None or ours.hash != head.hash:
+            for record in await self._store.pending(100_000):
+                if record.seq <= head.seq:
+                    await self._reject(record, CONFLICT)
 
 
-def _later(verdict: Rejected | Unauthorized | Later) -> _Later:
-    """A verdict that settles nothing: the digest is kept."""
-    if isinstance(verdict, Unauthorized):
-        remedy = "compare the clock; enrol again: gongfu-edge enroll"
-        return _Later(f"the platform refuses this gateway ({verdict.reason})", remedy, refused=True)
-    after = verdict.after_s if isinstance(verdict, Later) else None
-    return _Later(f"the platform answers {verdict.reason}", after_s=after)
+def _is_final(record: DigestRecord) -> bool:
+    return record.state == "rejected" and (record.reason == CONFLICT or record.reason.startswith("422"))
+
+
+def _state(kind: str) -> UplinkState:
+    return "refused" if kind == "refused" else "waiting" if kind == "waiting" else "failing"

@@ -1,0 +1,183 @@
+"""The platform's requests as the contract has them: token, gzip, ledger, budget, the platform's clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from agent.buffer.records import DigestRecord, Upload
+from agent.uplink.answers import (
+    Accepted,
+    Answer,
+    Conflict,
+    Head,
+    Later,
+    Rejected,
+    Unauthorized,
+    judge_digest,
+    judge_failure,
+    read_head,
+)
+from agent.uplink.transport import Transport, Unreachable, compress
+
+DAY_US = 86_400_000_000
+CLOCK_MOVED_US = 1_000_000
+_OVERHEAD = 700
+"""Bytes of a request besides its body: line, headers, token, signature."""
+LONGEST_BUDGET_WAIT_S = 600.0
+"""So that a clock that is corrected meanwhile is noticed."""
+
+
+class Held(Exception):
+    """Nothing more can be sent now; everything is kept. ``after_s``: the platform's own wish.
+
+    ``kind``: ``failing`` (no or no sensible answer), ``refused`` (the platform does not want this gateway, or
+    this chain) or ``waiting`` (for midnight).
+    """
+
+    def __init__(self, reason: str, remedy: str = "", after_s: float | None = None, kind: str = "failing") -> None:
+        super().__init__(reason)
+        self.remedy = remedy
+        self.after_s = after_s
+        self.kind = kind
+
+
+class UploadLedger(Protocol):
+    """What is asked of the store."""
+
+    async def add_upload(self, upload: Upload) -> None: ...
+    async def uploaded_bytes(self, since_us: int) -> int: ...
+
+
+class UplinkClock(Protocol):
+    """What is asked of :class:`agent.clock.Clock`."""
+
+    def now(self) -> int: ...
+    def platform_date(self, utc_us: int) -> None: ...
+
+
+class Bearer(Protocol):
+    """What is asked of :class:`agent.evidence.identity.Identity`."""
+
+    @property
+    def gateway_id(self) -> str: ...
+    def token(self, audience: str, now_s: int) -> str: ...
+
+
+class Client:
+    """Requests of one gateway to one platform. ``max_bytes``: what may leave a UTC day."""
+
+    def __init__(
+        self, ledger: UploadLedger, identity: Bearer, clock: UplinkClock, transport: Transport, max_bytes: int
+    ) -> None:
+        self._ledger = ledger
+        self._identity = identity
+        self._clock = clock
+        self._transport = transport
+        self.max_bytes = max_bytes
+        self.bytes_today = 0
+        self.contact_us = 0
+        """When the platform answered last; 0: not yet."""
+
+    async def head(self) -> Head:
+        """The newest digest that the platform has. Raises Held."""
+        answer = await self._ask("GET", "/digests/head")
+        head = read_head(answer) if answer.status == 200 else None
+        if head is not None:
+            return head
+        if answer.status == 200:
+            raise Held("the platform's answer is not what the contract says", "is [platform] url right?")
+        raise held_by(judge_failure(answer))
+
+    async def offer(self, record: DigestRecord) -> Accepted | Rejected | Conflict:
+        """Offer a digest; what the platform decided. Raises Held when it decided nothing."""
+        headers = {"Content-Encoding": "gzip", "Digest-Signature": record.jws}
+        answer = await self._send(f"/digests/{record.seq}", compress(record.body), headers, record.seq, "digest")
+        verdict = judge_digest(answer, record.seq, record.hash)
+        if isinstance(verdict, Unauthorized | Later):
+            raise held_by(verdict)
+        return verdict
+
+    async def report(self, status: Mapping[str, Any]) -> None:
+        """Replace the platform's picture of this gateway. Raises Held."""
+        body = compress(msgspec.json.encode(status))
+        answer = await self._send("/status", body, {"Content-Encoding": "gzip"}, None, "status")
+        if answer.status not in (200, 204):
+            raise held_by(judge_failure(answer))
+
+    async def spend(self, size: int) -> None:
+        """Make sure that ``size`` more bytes may leave today. Raises Held until midnight."""
+        now = self._clock.now()
+        midnight = now - now % DAY_US
+        self.bytes_today = await self._ledger.uploaded_bytes(midnight)
+        if self.bytes_today + size > self.max_bytes:
+            left = (midnight + DAY_US - now) / 1e6
+            raise Held(
+                f"today's {self.max_bytes} bytes are used up; digests go on after midnight UTC",
+                "raise [platform] max_bytes_per_day, or share fewer tags",
+                min(left, LONGEST_BUDGET_WAIT_S),
+                "waiting",
+            )
+
+    async def _send(self, path: str, body: bytes, headers: dict[str, str], seq: int | None, kind: str) -> Answer:
+        await self.spend(len(body) + _OVERHEAD)
+        return await self._ask("PUT", path, body, {"Content-Type": "application/json", **headers}, seq, kind)
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        seq: int | None = None,
+        kind: str = "",
+    ) -> Answer:
+        """One authenticated request; once more when the platform's ``Date`` shows that our clock was wrong."""
+        answer = await self._once(method, path, body, headers, seq, kind)
+        before = self._clock.now()
+        self._learn_time(answer)
+        if answer.status == 401 and abs(self._clock.now() - before) > CLOCK_MOVED_US:
+            answer = await self._once(method, path, body, headers, seq, kind)
+            self._learn_time(answer)
+        return answer
+
+    def _learn_time(self, answer: Answer) -> None:
+        # Not from a captive portal or a redirect: that is nobody's word.
+        if answer.date_us is not None and (answer.status in (201, 204, 401) or answer.json() is not None):
+            self._clock.platform_date(answer.date_us)
+
+    async def _once(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: Mapping[str, str] | None,
+        seq: int | None,
+        kind: str,
+    ) -> Answer:
+        token = self._identity.token(self._transport.url, self._clock.now() // 1_000_000)
+        whole = {**(headers or {}), "Authorization": f"Bearer {token}"}
+        # Until it is known better, everything left: also when this is cancelled half-way.
+        sent, status = len(body or b"") + _OVERHEAD, 0
+        try:
+            answer = await self._transport.request(method, f"/gateways/{self._identity.gateway_id}{path}", whole, body)
+            sent, status = answer.sent, answer.status
+        except Unreachable as error:
+            sent = error.sent
+            raise Held(str(error), error.remedy) from error
+        finally:
+            if body is not None and sent:
+                self.bytes_today += sent
+                await self._ledger.add_upload(Upload(self._clock.now(), seq, kind, sent, status))
+        self.contact_us = self._clock.now()
+        return answer
+
+
+def held_by(verdict: Unauthorized | Later) -> Held:
+    """What to do about an answer that settles nothing."""
+    if isinstance(verdict, Unauthorized):
+        remedy = "compare this gateway's clock with the platform's; else enrol again: gongfu-edge enroll"
+        return Held(f"the platform refuses this gateway: {verdict.reason}", remedy, kind="refused")
+    return Held(f"the platform answers {verdict.reason}", after_s=verdict.after_s)

@@ -1,0 +1,129 @@
+"""A gateway with a real store, and an uplink whose waits are noted instead of waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from agent.backoff import Backoff
+from agent.buffer.records import DigestRecord
+from agent.buffer.store import Store
+from agent.config.model import ByteSize, PlatformSection, Secret
+from agent.evidence.chain import GENESIS, digest_hash
+from agent.evidence.identity import Identity
+from agent.uplink.outbox import Uplink
+from agent.uplink.transport import Transport
+
+NOON_US = 1_800_057_600_000_000 - 1_800_057_600_000_000 % 86_400_000_000 + 43_200_000_000
+
+
+class SetClock:
+    """A clock that stands still until it is set; ``dates``: what the platform said."""
+
+    def __init__(self, now_us: int = NOON_US, trusted: bool = True) -> None:
+        self.now_us = now_us
+        self.trusted = trusted
+        self.dates: list[int] = []
+
+    def now(self) -> int:
+        return self.now_us
+
+    def platform_date(self, utc_us: int) -> None:
+        self.dates.append(utc_us)
+        if not self.trusted:
+            self.now_us = utc_us
+
+
+class Gateway:
+    """Store, identity and clock; :meth:`running` runs an uplink."""
+
+    def __init__(self, store: Store, folder: Path) -> None:
+        self.store = store
+        self.identity = Identity.load_or_create(folder / "identity")
+        self.clock = SetClock()
+        self.wake = asyncio.Event()
+        self.waits: list[float] = []
+
+    async def build(self, count: int, *, after: tuple[int, str] | None = None, note: str = "") -> None:
+        """``count`` more signed digests, behind the last one or ``after`` (seq, hash)."""
+        last = await self.store.last_digest()
+        seq, previous = after or ((last.seq, last.hash) if last else (0, GENESIS))
+        for _ in range(count):
+            seq += 1
+            body = json.dumps({"header": {"seq": seq, "previous": previous}, "note": note}).encode()
+            await self.store.add_digest(
+                DigestRecord(
+                    seq,
+                    "period",
+                    seq * 1000,
+                    seq * 1000 + 1000,
+                    digest_hash(body),
+                    previous,
+                    body,
+                    self.identity.sign_detached(body),
+                )
+            )
+            previous = digest_hash(body)
+        self.wake.set()
+
+    async def states(self) -> str:
+        """``aapr``: accepted, accepted, pending, rejected; oldest first."""
+        return "".join(record.state[0] for record in reversed(await self.store.digests(1000)))
+
+    async def causes(self) -> list[str]:
+        """Causes in the loss ledger."""
+        return [loss.cause for loss in await self.store.losses(0, 2**62)]
+
+    @asynccontextmanager
+    async def running(self, url: str, *, budget: int = 50_000_000, deadline_s: float = 5.0) -> AsyncIterator[Uplink]:
+        """An uplink at work."""
+        section = PlatformSection(url=url, proxy=Secret(""), max_bytes_per_day=ByteSize(budget))
+
+        async def sleep(seconds: float) -> None:
+            self.waits.append(seconds)
+            await asyncio.sleep(0.002)
+
+        uplink = Uplink(
+            self.store, self.identity, section, self.clock,
+            wake=self.wake, sleep=sleep, backoff=Backoff(rng=lambda: 0.5),
+            transport=Transport(url, read_s=deadline_s, deadline_s=deadline_s),
+        )  # fmt: skip
+        task = asyncio.create_task(uplink.run())
+        try:
+            yield uplink
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def until_states(self, expected: str) -> None:
+        """Wait until the digests are in these states."""
+        await until(lambda: self.states(), expected)
+
+
+async def until(look, expected) -> None:  # type: ignore[no-untyped-def]
+    """Wait until ``await look()`` is ``expected``."""
+    found = None
+    try:
+        async with asyncio.timeout(15):
+            while (found := await look()) != expected:  # noqa: ASYNC110 — a state on disk has no event
+                await asyncio.sleep(0.005)
+    except TimeoutError:
+        raise AssertionError(f"still {found!r}, not {expected!r}") from None
+
+
+@asynccontextmanager
+async def gateway_in(folder: Path, *, enrolled: bool = True) -> AsyncIterator[Gateway]:
+    """A gateway on a disk of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    store = await Store.open(folder / "buffer.db")
+    try:
+        gateway = Gateway(store, folder)
+        if enrolled:
+            gateway.identity.save_enrolment("plant-7", "", {"keys": []})
+        yield gateway
+    finally:
+        await store.close()

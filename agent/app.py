@@ -38,6 +38,10 @@ FLUSH_DEADLINE = 3.0
 CLOCK_CHECK = 1.0
 HOUSEKEEPING = 60.0
 REFRESH = 2.0
+MAX_PHASE = 30.0
+"""Seconds over which the gateways of a park spread their uploads, at most."""
+HEAD_WAIT = 15.0
+"""Seconds that the first digest waits for the platform's word on where the chain goes on."""
 FULL_RECORD_US = 900_000_000
 """At least every quarter of an hour every point is recorded in full."""
 
@@ -130,7 +134,14 @@ class Agent:
             return None
         from agent.uplink.outbox import Uplink  # an agent without a platform does without HTTP
 
-        return Uplink(self.store, self.identity, platform, self.clock, wake=self.digests.built)
+        return Uplink(
+            self.store,
+            self.identity,
+            platform,
+            self.clock,
+            wake=self.digests.built,
+            max_phase_s=min(MAX_PHASE, float(self.configuration.file.digest.period) / 10),
+        )
 
     def _report(self, kind: str, device: str, detail: dict[str, Any]) -> None:
         # A full queue means that the disk has been failing for long; the coverage shows the gap anyway.
@@ -162,7 +173,7 @@ class Agent:
             "clock": self._watch_clock(),
             "housekeeping": self._keep_house(),
             "status": self._refresh_status(),
-            "digests": self.digests.run(),
+            "digests": self._build_digests(),
             "watchdog": Watchdog(self.notifier, self.progress).run(),
         }
         if self.uplink is not None:
@@ -224,6 +235,15 @@ class Agent:
             except GongfuError as error:
                 log.debug("status: %s", error)
             await asyncio.sleep(REFRESH)
+
+    async def _build_digests(self) -> None:
+        if self.uplink is not None and self.identity.enrolment is not None:
+            # A disk restored from an old copy would build again what the platform has already, and
+            # fork; a platform that is away must not hold the digests up for long.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(HEAD_WAIT):
+                    await self.uplink.reconciled.wait()
+        await self.digests.run()
 
     async def _serve_console(self) -> None:
         from agent.console.server import Console

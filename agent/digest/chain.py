@@ -38,6 +38,6 @@ async def next_link(store: Links) -> tuple[int, str]:
     noted = await store.meta(HEAD)
     if noted:
         head = msgspec.json.decode(noted, type=Head)
-        if head.seq > seq:
+        if head.seq >= seq:
             seq, digest = head.seq, head.hash
     return seq + 1, digest

@@ -24,6 +24,8 @@ from scripts.sandbox.processes import Failed, Processes, free_port
 
 TEMPLATE = Path(__file__).with_name("demo.toml")
 POLL_S = 0.5
+SEED = 279
+"""A lively history: within a minute at the usual speed two micro-stops, a fault and some scrap."""
 SETTLE_S = 20.0
 """How long the last digests may take to be built and accepted when the time is up."""
 
@@ -87,7 +89,7 @@ class Demo:
         serial = run / "compressor.tty"
         python = [sys.executable, "-m"]
         plant = ["--tcp-port", str(self._modbus), "--rtu-link", str(serial), "--truth", str(run / "truth.jsonl")]
-        plant += ["--speed", str(self._options.speed)]
+        plant += ["--speed", str(self._options.speed), "--seed", str(SEED)]
         self._processes.start("plant", [*python, "scripts.sandbox.plant", *plant], cwd=ROOT)
         port = self._platform.rpartition(":")[2]
         data = ["--data", str(run / "platform")]
@@ -197,7 +199,7 @@ def _run_folder(base: Path) -> Iterator[Path]:
 
 
 def _tell(who: str, what: str) -> None:
-    print(f"  {time.strftime('%H:%M:%S')}  {who:<9}{what}", flush=True)
+    print(f"  {time.strftime('%H:%M:%S')}  {who:<10}{what}", flush=True)
 
 
 def _interrupt(*_: object) -> None:

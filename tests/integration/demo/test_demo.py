@@ -1,0 +1,70 @@
+"""``scripts/demo`` does what the README says: it proves the whole way, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).parents[3]
+ENOUGH_S = 90.0
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    # The dependencies are installed here already; the rest is what a user gets.
+    environment = os.environ | {"GONGFU_DEMO_PYTHON": sys.executable, "PYTHONUNBUFFERED": "1"}
+    command = [str(ROOT / "scripts" / "demo"), "--period", "5s", *arguments]
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def test_two_demos_at_once_have_their_digests_accepted_and_verified() -> None:
+    demos = [start("--for", "8s"), start("--for", "8s")]
+    said = [demo.communicate(timeout=ENOUGH_S)[0] for demo in demos]
+    assert [demo.returncode for demo in demos] == [0, 0], said
+    for each in said:
+        found = re.search(r"(\d+) built, (\d+) accepted, (\d+) verified, 0 rejected", each)
+        assert found, each
+        assert int(found[2]) == int(found[3]) >= 1
+        counted = re.search(r"(\d+) counted by the agent, (\d+) really made", each)
+        assert counted, each
+        # One stroke may end between the plant's stamp and the agent's.
+        assert abs(int(counted[1]) - int(counted[2])) <= 1
+        assert re.search(r"compressor-1 +6 +\d+ +0\n", each), each
+    assert len({re.search(r"local console +(\S+)", each)[1] for each in said}) == 2  # type: ignore[index]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_nothing_is_left_running_however_it_ends(number: signal.Signals) -> None:
+    demo = start()
+    try:
+        assert demo.stdout is not None
+        while "Ctrl-C ends it" not in (line := demo.stdout.readline()):
+            assert line, "it ended by itself"
+        started = psutil.Process(demo.pid).children(recursive=True)
+        assert len(started) == 3
+        demo.send_signal(number)
+        demo.wait(ENOUGH_S)
+        assert demo.returncode == (-number if number == signal.SIGKILL else 0)
+    finally:
+        demo.kill()
+        demo.communicate()
+    end = time.monotonic() + ENOUGH_S
+    while time.monotonic() < end and any(map(running, started)):
+        time.sleep(0.05)
+    assert not any(map(running, started))
+
+
+def running(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

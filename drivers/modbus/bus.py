@@ -24,6 +24,11 @@ _DRAIN_S = 0.02
 """Silence that makes a line drained: more than a USB converter holds bytes back (16 ms)."""
 
 
+_late_until: dict[tuple[Hashable, int], float] = {}
+"""By link and unit: until when (loop time) an answer may still come that belongs to no request. Kept
+here because a wire outlives every connection to it. Entries go with the unit's next request."""
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
     """How a device wants to be asked."""
@@ -49,8 +54,6 @@ class Bus:
         self._failure: DriverError | None = None
         self._quiet_since_s = 0.0
         self._last_unit: int | None = None
-        self._may_be_late: dict[int, float] = {}
-        """By unit: until when an answer may still come that belongs to no request."""
 
     async def connect(self, terms: Terms) -> None:
         """Make sure of a connection; raises DriverError."""
@@ -90,7 +93,7 @@ class Bus:
         if not self.link.serial:
             self.close()
         if not self.link.numbered:
-            self._may_be_late[terms.unit] = now + terms.timeout_s
+            _late_until[self.link.key, terms.unit] = now + terms.timeout_s
 
     @asynccontextmanager
     async def _my_turn(self) -> AsyncIterator[None]:
@@ -105,10 +108,12 @@ class Bus:
     async def _outlive_late_answers(self, unit: int) -> None:
         # Without transaction ids a late answer looks like the answer to the unit's next request. Only
         # that unit waits; in the name of another it is recognised by its unit id.
-        until = self._may_be_late.get(unit)
+        wire = (self.link.key, unit)
+        until = _late_until.get(wire)
         if until is not None:
             await asyncio.sleep(max(0.0, until - asyncio.get_running_loop().time()))
-            self._may_be_late.pop(unit, None)
+            if _late_until.get(wire) == until:
+                del _late_until[wire]
 
     async def _ready(self, terms: Terms) -> Connection:
         if self._connection is not None and not self._connection.connected:

@@ -55,8 +55,6 @@ def test_L14_golden_values_on_scattered_rows() -> None:
 
 
 def test_golden_values_cover_every_type_and_order() -> None:
-    from drivers.modbus.address import ORDERS, REGISTERS
-
     assert {(case["type"], case["order"]) for case in CASES} >= {
         (kind, order) for kind in REGISTERS for order in ORDERS
     }

@@ -118,7 +118,14 @@ class _Socket(_Whole, FramerSocket):
 
 
 class _Rtu(_Whole, FramerRTU):
-    pass
+    def decode(self, data: bytes) -> tuple[int, int, int, bytes]:
+        """As pymodbus does, but it also takes what follows the frame, and throws it away: behind the
+        late answer of one unit that is the answer of another.
+        """
+        used, unit, tid, pdu = super().decode(data)
+        if pdu:
+            used = data.index(bytes([unit]) + pdu) + len(pdu) + 3
+        return used, unit, tid, pdu
 
 
 class _Ascii(_Whole, FramerAscii):
@@ -146,7 +153,8 @@ class Connection:
         self._manager: Any = _client(link, self._on_connection).ctx
         self._framer: Any = _FRAMERS[link.transport][1](_Sizes(False))
         self._manager.framer = self._framer
-        self._manager.max_buffer_size = self._framer.MAX_SIZE
+        # What exceeds it is thrown away unheard; silence and a flood of nonsense are to be told apart.
+        self._manager.max_buffer_size = 8192
 
     @property
     def connected(self) -> bool:

@@ -76,15 +76,15 @@ class Reading:
             code = await self._ask(ask)
             if code > 0:
                 await self._understand(ask, code)
+        if self._unanswered:
+            # Whoever stays silent must not keep those behind it from being asked next time.
+            late = {id(ask) for ask in self._unanswered}
+            self._scan.order.sort(key=lambda ask: id(ask) in late)
         if self._error is not None and not self._answered:
             raise of_the_whole(self._error, self._terms.unit, self._bus)
         if self._scan.missing:
             self._block.fail(self._scan.missing_rows, Quality.ADDRESS, self._now())
             self._faults.add(Quality.ADDRESS, NOTHING_THERE, self._scan.missing, self._scan.missing_points)
-        if self._unanswered:
-            # Whoever stays silent must not keep those behind it from being asked next time.
-            late = {id(ask) for ask in self._unanswered}
-            self._scan.order.sort(key=lambda ask: id(ask) in late)
 
     def samples(self) -> Samples:
         """The block, one row a point."""

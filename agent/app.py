@@ -120,6 +120,7 @@ class Agent:
                     groups.__getitem__,
                     self.recorder,
                     self.clock,
+                    data_dir=Path(self.configuration.file.gateway.data_dir),
                     shared=shared,
                     full_every_us=full_every_us,
                     on_scan=self.progress.mark_scan,

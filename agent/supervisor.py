@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Hashable, MutableMapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,9 @@ from numpy.typing import NDArray
 from agent.backoff import Backoff
 from agent.clock import Clock
 from agent.config.model import Device
+from agent.driving import create_driver
 from agent.sampling.sampler import BAD, Latest, Sampler, Sink, group_points
-from drivers.contract import Context, DriverError, FailureKind
+from drivers.contract import DriverError, FailureKind
 from drivers.quality import Quality
 
 log = logging.getLogger(__name__)
@@ -66,6 +68,7 @@ class DeviceRunner:
         sink: Sink,
         clock: Clock,
         *,
+        data_dir: Path,
         shared: MutableMapping[Hashable, Any],
         full_every_us: int,
         on_scan: Callable[[], None],
@@ -74,8 +77,7 @@ class DeviceRunner:
         """``series``: int32, series id by point index. ``group_ids``: interval in seconds → scan group."""
         self.device = device
         points = [tag.point for tag in device.tags]
-        context = Context(device=device.name, now=clock.now, shared=shared)
-        self._driver = device.type.create(device.options, points, context)
+        self._driver = create_driver(device, data_dir, clock.now, shared)
         groups = [(group, group_ids(group.interval)) for group in group_points(points)]
         self._sampler = Sampler(
             self._driver,

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
@@ -180,6 +181,11 @@ class Context:
     shared: MutableMapping[Hashable, Any] = field(default_factory=dict)
     """Things that the devices of one agent share by key, such as the connection of a bus. What is
     put here is removed by the driver whose ``close`` leaves it unused."""
+    state_dir: Path | None = None
+    """Folder (mode 0700, one for all devices of a driver) in which a driver that :attr:`DriverType.keeps_state`
+    keeps what must outlive the process, such as keys and pinned certificates. None: nothing can be kept."""
+    trust: bool = False
+    """An operator is present and says: whoever answers now is the device; pin its identity."""
 
 
 class Driver(Protocol):
@@ -243,3 +249,5 @@ class DriverType:
     options: type[msgspec.Struct]
     create: Callable[[Any, Sequence[Point], Context], Driver]
     check: Callable[[Any, Sequence[Point]], Sequence[Problem]] = _no_problems
+    keeps_state: bool = False
+    """Whether it needs :attr:`Context.state_dir`."""

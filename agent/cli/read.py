@@ -26,10 +26,12 @@ def main(arguments: Sequence[str]) -> int:
 
 async def _read(path: Path, name: str, wanted: Sequence[str]) -> tuple[list[tuple[str, ...]], bool]:
     from agent.config.parse import load
-    from drivers.contract import Context, DriverError, PointGroup
+    from agent.driving import create_driver
+    from drivers.contract import DriverError, PointGroup
     from drivers.quality import cause, level
 
-    devices = {device.name: device for device in load(path).devices}
+    configuration = load(path)
+    devices = {device.name: device for device in configuration.devices}
     if name not in devices:
         raise GongfuError(f"no device {name!r} in {path}", remedy=_nearest(name, list(devices)))
     device = devices[name]
@@ -38,8 +40,8 @@ async def _read(path: Path, name: str, wanted: Sequence[str]) -> tuple[list[tupl
         if tag not in tags:
             raise GongfuError(f"no tag {tag!r} on device {name}", remedy=_nearest(tag, list(tags)))
     points = tuple(tag.point for tag in device.tags if not wanted or tag.point.name in wanted)
-    every = [tag.point for tag in device.tags]
-    driver = device.type.create(device.options, every, Context(device=name, now=lambda: time.time_ns() // 1000))
+    data_dir = Path(configuration.file.gateway.data_dir)
+    driver = create_driver(device, data_dir, lambda: time.time_ns() // 1000, {})
     try:
         await driver.open()
         samples = await driver.read(PointGroup(points, device.interval))

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from drivers.contract import Context, DriverError, Point, PointGroup, Samples
+from drivers.durations import seconds
 from drivers.modbus.address import TABLE_NAMES
 from drivers.modbus.bus import Bus, Terms, join, leave
 from drivers.modbus.client import identify_request, read_request
 from drivers.modbus.decode import size_of
 from drivers.modbus.identify import Identification
-from drivers.modbus.options import Options, seconds
+from drivers.modbus.options import Options
 from drivers.modbus.plan import Cost
 from drivers.modbus.reading import Memory, Reading, exception_name, of_the_whole
 from drivers.modbus.scan import Scan, by_address, ranges

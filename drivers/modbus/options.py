@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -11,15 +9,13 @@ from typing import Literal
 import msgspec
 
 from drivers.contract import Problem
+from drivers.durations import seconds
 
 NETWORK = frozenset({"tcp", "udp", "tls", "rtu-over-tcp"})
 SERIAL = frozenset({"rtu", "ascii"})
 DEFAULT_PORT = {"tls": 802}
 MOST_REGISTERS, MOST_BITS = 125, 2000
 """What one response can carry."""
-
-_UNITS = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_LONGEST_S = 3600.0
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -124,20 +120,6 @@ class Link:
         if self.serial:
             return self.host
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-def seconds(value: float | str) -> float:
-    """``0.25``, ``"250ms"`` or ``"1s"`` in seconds; raises ValueError."""
-    if isinstance(value, str):
-        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(us|µs|ms|s|min|m|h|d)\s*", value)
-        if not found:
-            raise ValueError(f'"{value}" is not a duration')
-        result = float(found[1]) * _UNITS[found[2]]
-    else:
-        result = float(value)
-    if not (math.isfinite(result) and 0 <= result <= _LONGEST_S):
-        raise ValueError(f"{value} is not between 0 and 1 hour")
-    return result
 
 
 def check_options(options: Options) -> list[Problem]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,6 +37,7 @@ async def running(device: Device, sink: RecordingSink, events: Events) -> AsyncI
         lambda interval: 7,
         sink,
         Clock(),
+        data_dir=Path(os.devnull),
         shared={},
         full_every_us=3_600_000_000,
         on_scan=lambda: None,

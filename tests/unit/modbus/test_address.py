@@ -10,9 +10,10 @@ import msgspec
 import pytest
 
 from drivers.contract import Point, Problem
+from drivers.durations import seconds
 from drivers.modbus import DRIVER, Options
 from drivers.modbus.address import place
-from drivers.modbus.options import Link, seconds
+from drivers.modbus.options import Link
 from tests.support.modbus_devices import points
 
 GOOD = Options(host="192.168.1.10")

@@ -1,0 +1,1 @@
+"""OPC UA over opc.tcp; reads, browses and subscribes only."""

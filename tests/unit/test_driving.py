@@ -1,0 +1,32 @@
+"""What a driver is lent: a private folder if it keeps something, and nothing on disk if it does not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from agent.config.model import Device
+from agent.driving import lend
+from drivers import registry
+
+
+def device(*, keeps_state: bool) -> Device:
+    kind = replace(registry.load("simulated"), keeps_state=keeps_state)
+    return Device(name="dev", driver=kind.name, interval=1.0, type=kind, options=kind.options(), tags=())
+
+
+def test_a_driver_that_keeps_state_gets_a_private_folder(tmp_path: Path) -> None:
+    context = lend(device(keeps_state=True), tmp_path, lambda: 0, {})
+    assert context.state_dir == tmp_path / "drivers" / "simulated"
+    assert context.state_dir.stat().st_mode & 0o777 == 0o700
+    assert not context.trust
+
+
+def test_a_driver_that_keeps_nothing_leaves_no_folder(tmp_path: Path) -> None:
+    assert lend(device(keeps_state=False), tmp_path, lambda: 0, {}).state_dir is None
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_data_directory_that_cannot_be_made_is_the_drivers_to_tell(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert lend(device(keeps_state=True), tmp_path / "file", lambda: 0, {}, trust=True).state_dir is not None

@@ -86,6 +86,8 @@ class DeviceRunner:
             sink,
             clock,
             full_every_us=full_every_us,
+            device=device.name,
+            names=[tag.series for tag in device.tags],
             on_scan=on_scan,
             on_good=self._note_recovery,
             on_faults=self._note_faults,

@@ -132,14 +132,15 @@ async def check_create_does_not_connect(harness: DriverHarness) -> None:
 
 
 async def check_one_row_a_point(harness: DriverHarness) -> None:
-    """Each read gives exactly one row for each point of its group, whatever the group."""
+    """Each read gives rows for the points of its group and for no other, each point's in the order of time."""
     points = tuple(harness.points)
     async with bench(harness) as b:
         await b.open()
         for group in (b.group, PointGroup(points[-1:], 2.0), PointGroup(points[::-1], 3.0), b.group):
             samples = await b.read(group)
-            got, wanted = sorted(samples.index.tolist()), sorted(point.index for point in group.points)
+            got, wanted = sorted(set(samples.index.tolist())), sorted(point.index for point in group.points)
             _require(got == wanted, f"a group of points {wanted} gave rows for {got}")
+            _check_order(samples)
 
 
 async def check_columns(harness: DriverHarness) -> None:
@@ -165,15 +166,20 @@ async def check_columns(harness: DriverHarness) -> None:
 
 
 async def check_stamps(harness: DriverHarness) -> None:
-    """Samples are stamped with the lent clock, within the call; a new read has new stamps (L28, L32)."""
+    """Samples are stamped with the lent clock when they arrive; a new read has new stamps (L28, L32).
+
+    What a subscription brought since the last read is as new as what a read brings: its stamps lie
+    after that read's end (the first read's: after ``open``).
+    """
     async with bench(harness) as b:
+        since = _now()
         await b.open()
-        for _ in range(2):
-            before = _now()
+        for _ in range(3):
             samples = await b.read()
             after = _now()
-            outside = [stamp for stamp in samples.time.tolist() if not before <= stamp <= after]
-            _require(not outside, f"stamps {outside} lie outside the call {before}..{after}")
+            outside = [stamp for stamp in samples.time.tolist() if not since <= stamp <= after]
+            _require(not outside, f"stamps {outside} lie outside {since}..{after}, since the last read")
+            since = after
 
 
 async def check_open_and_close_again(harness: DriverHarness) -> None:
@@ -198,6 +204,7 @@ async def check_unplugged_while_open(harness: DriverHarness) -> None:
         await b.open()
         _require_good(await b.read())
         await harness.unplug()
+        await _read_what_had_arrived(b)
         for _ in range(2):
             await _expect_transient("read of a device that vanished", b.read())
             _json(b.driver.observations())
@@ -371,6 +378,13 @@ def _require_good(samples: Samples) -> None:
     _require(good, f"no good sample from a plugged device; faults: {[str(fault) for fault in samples.faults]}")
 
 
+def _check_order(samples: Samples) -> None:
+    latest: dict[int, int] = {}
+    for index, stamp in zip(samples.index.tolist(), samples.time.tolist(), strict=True):
+        _require(latest.get(index, stamp) <= stamp, f"rows of point {index} are not in the order of time")
+        latest[index] = stamp
+
+
 def _check_row(samples: Samples, row: int) -> None:
     code, value = int(samples.quality[row]), float(samples.value[row])
     where = f"row {row} (point {samples.index[row]})"
@@ -420,6 +434,17 @@ async def _expect_transient(what: str, operation: Awaitable[object]) -> None:
         _require(error.kind is FailureKind.TRANSIENT, f"{what} is {error.kind}, not TRANSIENT: {error}")
     else:
         raise NotConforming(f"{what} did not fail")
+
+
+async def _read_what_had_arrived(b: Bench) -> None:
+    """What a subscription brought before the device vanished is no lie, and must not be lost."""
+    gone = _now()
+    try:
+        samples = await b.read()
+    except DriverError:
+        return  # looked at by the next read
+    late = [stamp for stamp in samples.time.tolist() if stamp > gone]
+    _require(not late, f"stamps {late} of a device that vanished before {gone}")
 
 
 async def _open_and_read(b: Bench) -> None:

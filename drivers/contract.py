@@ -105,11 +105,15 @@ class DriverError(Exception):
 class Samples:
     """A columnar block of samples; all arrays have the same length, one row a sample.
 
+    At least one row a point. A point with several has them in the order of time, and its last one is
+    what it is now.
+
     ``index``: int32, :attr:`Point.index`. ``time``: int64, UTC microseconds at which the answer
     arrived. ``value``: float64, NaN where the quality is bad or the value is text. ``quality``:
     uint8, :class:`~drivers.quality.Quality`. ``text``: row number → text, for text values only.
     ``source_time``: int64 UTC microseconds stamped by the device, where it stamps (else ``None``).
     ``faults``: what went wrong with some of the points (:attr:`FailureKind.PARTIAL`).
+    ``lost``: :attr:`Point.index` → samples that the device says it dropped (a queue that overflowed).
     """
 
     index: NDArray[np.int32]
@@ -119,6 +123,7 @@ class Samples:
     text: Mapping[int, str] = field(default_factory=dict)
     source_time: NDArray[np.int64] | None = None
     faults: tuple[DriverError, ...] = ()
+    lost: Mapping[int, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.index)
@@ -200,7 +205,13 @@ class Driver(Protocol):
         """Connect, with a new client object each time. Bounded in time; raises DriverError."""
 
     async def read(self, group: PointGroup) -> Samples:
-        """Read every point of the group once: exactly one row a point, in any order.
+        """What every point of the group is now: at least one row a point, the points in any order.
+
+        A driver that polls reads each point once and gives one row for it, stamped within the call. A
+        driver that is told of changes gives a row for each that arrived since the last read of the group,
+        stamped with its arrival, and repeats the last value of a point without one, stamped with the
+        arrival of the device's latest answer: that answer vouches that nothing has changed. It waits
+        for such an answer where none has come since the last read, and vouches for nothing beyond it.
 
         Points that failed are rows of bad quality, explained in ``faults``. Raises DriverError
         only when the device gave nothing at all. Bounded in time.

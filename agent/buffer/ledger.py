@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 
 from agent.buffer.database import Transaction
 from agent.buffer.records import Event, Loss, Upload
@@ -43,7 +44,17 @@ class Ledger(Room):
 
     async def add_loss(self, loss: Loss) -> None:
         """Enter a loss in the ledger."""
-        await self._db.write(lambda transaction: self._enter(transaction, loss))
+        await self.add_losses([loss])
+
+    async def add_losses(self, losses: Sequence[Loss]) -> None:
+        """Enter losses in the ledger, all or none."""
+
+        async def enter(transaction: Transaction) -> None:
+            for loss in losses:
+                await self._enter(transaction, loss)
+
+        if losses:
+            await self._db.write(enter, size=len(losses) * 100)
 
     async def losses(self, start: int, end: int) -> list[Loss]:
         """Entries of the ledger that touch [start, end), oldest first."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 MAX_PENDING = 4_000_000
 """Samples and scans held in memory while the disk fails; a byte or two each."""
 MAX_PENDING_BYTES = 16_000_000
+MAX_LOSSES = 200
+"""Entries for the ledger between two flushes; beyond it, tags are no longer named."""
 _MAX_ROWS = 100_000
 """A block is closed at so many rows, also between two flushes."""
 
@@ -61,6 +63,7 @@ class Recorder:
         self._waiting: deque[_Waiting] = deque()
         self._sending: _Waiting | None = None
         self._shed: list[Loss] = []
+        self._lost: dict[tuple[str, str, str, int], Loss] = {}
         self._flushing = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self.failing = ""
@@ -77,6 +80,18 @@ class Recorder:
         """Note that a group was scanned at ``time_us`` after ``late`` skipped scans."""
         self._make_way(1)
         self._scans.append((group_id, time_us, late))
+
+    def add_loss(self, loss: Loss) -> None:
+        """Note samples that never arrived; entered in the ledger with the next flush.
+
+        A device that drops samples of very many tags at once gets one entry for those beyond
+        ``MAX_LOSSES``, without their names.
+        """
+        key = (loss.cause, loss.device, loss.series, loss.epoch)
+        if key not in self._lost and len(self._lost) >= MAX_LOSSES:
+            loss = replace(loss, series="")
+            key = (loss.cause, loss.device, "", loss.epoch)
+        self._lost[key] = _joined(self._lost[key], loss) if key in self._lost else loss
 
     def _make_way(self, rows: int) -> None:
         # A block is of one epoch of the clock, so that it can be re-stamped as a whole.
@@ -150,6 +165,17 @@ class Recorder:
         while self._shed:
             await self._store.add_loss(self._shed[0])
             self._shed.pop(0)
+        await self._enter_lost()
+
+    async def _enter_lost(self) -> None:
+        lost, self._lost = self._lost, {}
+        try:
+            await self._store.add_losses(list(lost.values()))
+        except StoreUnavailable:
+            newer, self._lost = self._lost, lost
+            for loss in newer.values():
+                self.add_loss(loss)
+            raise
 
     def _divide(self, waiting: _Waiting) -> None:
         self._waiting.popleft()
@@ -180,15 +206,13 @@ class Recorder:
     def _note(self, waiting: _Waiting) -> None:
         loss = Loss(waiting.start, waiting.end, "write_failed", count=waiting.samples, epoch=waiting.epoch)
         if self._shed and self._shed[-1].epoch == loss.epoch:
-            before = self._shed.pop()
-            loss = Loss(
-                min(before.start, loss.start),
-                max(before.end, loss.end),
-                loss.cause,
-                count=before.count + loss.count,
-                epoch=loss.epoch,
-            )
+            loss = _joined(self._shed.pop(), loss)
         self._shed.append(loss)
+
+
+def _joined(one: Loss, other: Loss) -> Loss:
+    start, end = min(one.start, other.start), max(one.end, other.end)
+    return replace(one, start=start, end=end, count=one.count + other.count)
 
 
 async def _encode(waiting: _Waiting) -> None:

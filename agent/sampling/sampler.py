@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.buffer.records import Loss
 from agent.clock import Clock
 from agent.sampling.filter import ChangeFilter, select
 from agent.sampling.pacing import Pace
@@ -29,6 +30,7 @@ class Sink(Protocol):
 
     def add_samples(self, series: NDArray[np.int32], samples: Samples) -> None: ...
     def add_scan(self, group_id: int, time_us: int, late: int) -> None: ...
+    def add_loss(self, loss: Loss) -> None: ...
 
 
 @dataclass(slots=True)
@@ -46,7 +48,7 @@ class Latest:
         return cls(np.zeros(count, np.int64), np.full(count, np.nan), np.full(count, BAD, np.uint8))
 
     def update(self, samples: Samples) -> None:
-        """Take over a block."""
+        """Take over a block; of several rows of a point, numpy leaves the last."""
         index = samples.index
         self.time[index] = samples.time
         self.value[index] = samples.value
@@ -99,6 +101,8 @@ class Sampler:
         clock: Clock,
         *,
         full_every_us: int,
+        device: str = "",
+        names: Sequence[str] = (),
         on_scan: Callable[[], None] = lambda: None,
         on_good: Callable[[], None] = lambda: None,
         on_faults: Callable[[Sequence[DriverError]], None] = lambda faults: None,
@@ -106,7 +110,8 @@ class Sampler:
         """``groups``: (group, scan group id). ``series``: int32, series id by point index.
 
         ``full_every_us``: each group is recorded in full at its first scan in every such span of UTC,
-        so that whoever reads the buffer needs nothing older. ``on_scan`` is called after each scan
+        so that whoever reads the buffer needs nothing older. ``device``, and the series' ``names`` by
+        point index, name what the device dropped. ``on_scan`` is called after each scan
         attempt, ``on_good`` after the first good sample since the device was opened, ``on_faults``
         when the set of partial faults changes.
         """
@@ -117,6 +122,8 @@ class Sampler:
         self._sink = sink
         self._clock = clock
         self._full_every_us = full_every_us
+        self._device = device
+        self._names = names
         self._on_scan = on_scan
         self._on_good = on_good
         self._on_faults = on_faults
@@ -159,16 +166,19 @@ class Sampler:
         started, began = self._clock.now(), self._clock.monotonic()
         samples = await self._driver.read(run.group)
         ended = self._clock.monotonic()
-        slot = started // self._full_every_us
+        # By the rows' own stamps: what a subscription brings may be from before the scan.
+        slot = int(samples.time.min()) // self._full_every_us
         self._keep(samples, full=slot != run.full_slot)
         run.full_slot = slot
+        if samples.lost:
+            self._note_lost(samples)
         late = run.pace.advance(ended)
         self._sink.add_scan(run.group_id, started, late)
         self.tally.scans += 1
         self.tally.late += late
         self.tally.latency_s = ended - began
         if (samples.quality < BAD).any():
-            self.tally.last_good_us = int(samples.time[-1])
+            self.tally.last_good_us = int(samples.time.max())
             self.tally.first_good_us = self.tally.first_good_us or self.tally.last_good_us
             if not self._good_since_open:
                 self._good_since_open = True
@@ -182,6 +192,12 @@ class Sampler:
         if mask.any():
             kept = select(samples, mask)
             self._sink.add_samples(self._series[kept.index], kept)
+
+    def _note_lost(self, samples: Samples) -> None:
+        start, end, epoch = int(samples.time.min()), int(samples.time.max()), self._clock.epoch
+        for index, count in samples.lost.items():
+            series = self._names[index] if index < len(self._names) else ""
+            self._sink.add_loss(Loss(start, end, "overflow", self._device, series, count, epoch))
 
     def _note_faults(self, run: _Run, faults: tuple[DriverError, ...], runs: Sequence[_Run]) -> None:
         if [str(fault) for fault in faults] == [str(fault) for fault in run.faults]:

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.buffer.records import Loss
 from agent.config.model import Device, Tag
 from drivers.contract import Context, DriverType, Point, PointGroup, Samples
 
@@ -71,6 +72,7 @@ class RecordingSink:
     def __init__(self) -> None:
         self.samples: list[tuple[int, int, float, int]] = []
         self.scans: list[tuple[int, int, int]] = []
+        self.losses: list[Loss] = []
         self._changed = asyncio.Event()
 
     def add_samples(self, series: NDArray[np.int32], samples: Samples) -> None:
@@ -80,6 +82,10 @@ class RecordingSink:
 
     def add_scan(self, group_id: int, time_us: int, late: int) -> None:
         self.scans.append((group_id, time_us, late))
+        self._changed.set()
+
+    def add_loss(self, loss: Loss) -> None:
+        self.losses.append(loss)
         self._changed.set()
 
     async def until(self, condition: Callable[[], bool]) -> None:

@@ -162,3 +162,36 @@ async def test_L33_groups_of_one_device_never_read_at_the_same_time() -> None:
         made[0].read = slow.__get__(made[0])  # type: ignore[method-assign]
         await sink.until(lambda: sum(late for _, _, late in sink.scans) >= 3)
         assert runner.snapshot().late >= 3  # L23: skipped and counted, not queued
+
+
+async def test_what_a_device_dropped_is_handed_on_by_the_name_of_its_series() -> None:
+    def read(driver: ScriptedDriver, group: PointGroup) -> Samples:
+        samples = Samples.of([(point, 1.0) for point in group.points], driver.context.now())
+        samples.lost = {1: 3}
+        return samples
+
+    device, _ = scripted_device(lambda n: None, read)
+    sink = RecordingSink()
+    async with running(device, sink, []):
+        await sink.until(lambda: bool(sink.losses))
+    loss = sink.losses[0]
+    assert (loss.cause, loss.device, loss.series, loss.count) == ("overflow", "dev", device.tags[1].series, 3)
+
+
+async def test_a_scan_that_began_before_a_span_of_full_records_does_not_count_for_it() -> None:
+    span = 3_600_000_000
+    start = (Clock().now() // span + 1) * span
+    stamps = iter([start - 2, start - 1, start, start + 1, start + 2])
+
+    def read(driver: ScriptedDriver, group: PointGroup) -> Samples:
+        stamp = next(stamps, start + 3)
+        samples = Samples.of([(point, 1.0) for point in (group.points[0], *group.points)], stamp)
+        samples.time[0] -= 1
+        return samples
+
+    device, _ = scripted_device(lambda n: None, read)
+    sink = RecordingSink()
+    async with running(device, sink, []):
+        await sink.until(lambda: len(sink.scans) >= 6)
+    kept = [(series, time - start) for series, time, _, _ in sink.samples]
+    assert {(100, 1), (101, 1)} <= set(kept)  # whole, with every stamp within the span

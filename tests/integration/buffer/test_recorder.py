@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from agent.buffer.blocks import Block
 from agent.buffer.recorder import Recorder
+from agent.buffer.records import Loss
 from agent.buffer.store import Store, StoreUnavailable
 from agent.clock import Clock
 from drivers.contract import Point, Samples
@@ -58,4 +60,31 @@ async def test_L4_a_failing_disk_loses_nothing_within_the_bound_and_the_rest_is_
     assert (loss.cause, loss.start, loss.count + len(kept)) == ("write_failed", 0, 10)
     assert kept == list(range(loss.count, 10))
     assert [each.levelname for each in caplog.records] == ["ERROR", "WARNING"]  # said once, not at each flush
+    await store.close()
+
+
+async def test_what_a_device_dropped_is_entered_in_the_ledger_once_a_tag_and_flush(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.buffer.recorder.MAX_LOSSES", 2)
+    store = await Store.open(tmp_path / "b.db")
+    recorder = Recorder(store, Clock())
+    for time in (5, 6):
+        for tag in ("a", "b", "c", "d"):
+            recorder.add_loss(Loss(time, time + 1, "overflow", "cnc", f"cnc.{tag}", 2))
+    works = store.add_losses
+
+    async def full(losses: Sequence[Loss]) -> None:
+        raise StoreUnavailable("disk full")
+
+    monkeypatch.setattr(store, "add_losses", full)
+    await recorder.flush()
+    monkeypatch.setattr(store, "add_losses", works)
+    await recorder.flush()
+    await recorder.flush()  # nothing new: nothing is entered again
+    assert sorted(await store.losses(0, 99), key=lambda loss: loss.series) == [
+        Loss(5, 7, "overflow", "cnc", "", 8),
+        Loss(5, 7, "overflow", "cnc", "cnc.a", 4),
+        Loss(5, 7, "overflow", "cnc", "cnc.b", 4),
+    ]
     await store.close()

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from drivers.contract import Point, Problem
+from drivers.sentinels import RANGES, possible
 
 COIL, DISCRETE, HOLDING, INPUT = 1, 2, 3, 4
 """Tables, named by the function code that reads them."""
@@ -38,13 +39,6 @@ REGISTERS = {
     "string": 0,
 }
 """Registers that a value of each type takes; a string's depend on its length."""
-RANGES: dict[str, tuple[float, float]] = {
-    **{f"uint{bits}": (0.0, 2.0**bits - 1) for bits in (8, 16, 32, 64)},
-    **{f"int{bits}": (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1) for bits in (8, 16, 32, 64)},
-    "bool": (0.0, 1.0),
-    "bcd16": (0.0, 9999.0),
-    "bcd32": (0.0, 99_999_999.0),
-}
 
 _FORM = 'write "holding:100", "input:100", "coil:7", "discrete:7" or "40101"; a bit of a register as "holding:100.3"'
 _NAMED = re.compile(r"([a-z]+)\s*:\s*(0x[0-9a-f]{1,8}|[0-9]{1,9})(?:\.([0-9]{1,3}))?", re.IGNORECASE)
@@ -172,20 +166,3 @@ def _check_point(point: Point, max_registers: int) -> Iterator[Problem]:
             low, high = RANGES.get(found.type, (0.0, 0.0))
             remedy = "strings have none" if found.type == "string" else f"write one from {low:.0f} to {high:.0f}"
             yield Problem("invalid", f"{value:g} never is the raw value of a {found.type}", remedy, point.index)
-
-
-def possible(value: float, kind: str) -> bool:
-    """Whether a sentinel can be met at all. NaN stands for any NaN and is harmless everywhere."""
-    if value != value or kind in ("float32", "float64"):
-        return True
-    if kind not in RANGES:
-        return False
-    return RANGES[kind][0] <= sentinel(value, kind) <= RANGES[kind][1]
-
-
-def sentinel(value: float, kind: str) -> float:
-    """A sentinel as the raw value it stands for: manuals give ``0x8000`` for signed types, too."""
-    low, high = RANGES.get(kind, (0.0, 0.0))
-    if low < 0 and high < value <= 2 * high + 1:
-        return value + 2 * low
-    return value

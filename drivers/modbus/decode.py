@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.contract import Point
-from drivers.modbus.address import COIL, DISCRETE, Place, sentinel
+from drivers.modbus.address import COIL, DISCRETE, Place
 from drivers.modbus.plan import Span
 from drivers.quality import Quality
+from drivers.sentinels import sentinel
 
 Rows = slice | NDArray[np.intp]
 Numbers = NDArray[Any]

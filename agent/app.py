@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,8 @@ from agent.backoff import Backoff
 from agent.buffer.recorder import Recorder
 from agent.buffer.store import Event, Store
 from agent.clock import Clock, Correction
-from agent.config.model import Configuration
+from agent.config.difference import difference
+from agent.config.model import Configuration, Device
 from agent.digest.service import DigestService
 from agent.errors import GongfuError
 from agent.evidence.identity import Identity
@@ -81,18 +82,14 @@ class Agent:
         self.clock = clock
         file = configuration.file
         self.recorder = Recorder(store, clock, float(file.buffer.flush))
-        self.progress = Progress(
-            has_devices=bool(configuration.devices),
-            shortest_interval_s=min(
-                (tag.point.interval for each in configuration.devices for tag in each.tags), default=1.0
-            ),
-            flush_s=float(file.buffer.flush),
-        )
+        self.progress = Progress(*_rhythm(configuration), flush_s=float(file.buffer.flush))
         self.notifier = Notifier()
         self.digests = DigestService(store, configuration, clock, identity, flush=self.recorder.flush)
         self.uplink = self._make_uplink()
         self.supervisor = Supervisor([])
         self.snapshot = Snapshot(self)
+        self.shared: dict[Hashable, Any] = {}
+        """What the drivers of this agent share, such as the connection of a bus."""
         self._events: asyncio.Queue[Event] = asyncio.Queue(maxsize=10_000)
 
     @classmethod
@@ -106,28 +103,44 @@ class Agent:
         return agent
 
     async def _make_devices(self) -> None:
-        shared: dict[Any, Any] = {}
-        full_every_us = min(int(self.configuration.file.digest.period * 1e6), FULL_RECORD_US)
-        runners = []
-        for device in self.configuration.devices:
-            series = await self.store.series_ids([tag.series for tag in device.tags])
-            intervals = {tag.point.interval for tag in device.tags}
-            groups = {each: await self.store.group_id(device.name, round(each * 1e6)) for each in intervals}
-            runners.append(
-                DeviceRunner(
-                    device,
-                    series,
-                    groups.__getitem__,
-                    self.recorder,
-                    self.clock,
-                    data_dir=Path(self.configuration.file.gateway.data_dir),
-                    shared=shared,
-                    full_every_us=full_every_us,
-                    on_scan=self.progress.mark_scan,
-                    report=self._report,
-                )
-            )
-        self.supervisor = Supervisor(runners)
+        running, off = _by_use(self.configuration)
+        self.supervisor = Supervisor([await self._make_runner(device) for device in running], off)
+
+    async def _make_runner(self, device: Device) -> DeviceRunner:
+        series = await self.store.series_ids([tag.series for tag in device.tags])
+        intervals = {tag.point.interval for tag in device.tags}
+        groups = {each: await self.store.group_id(device.name, round(each * 1e6)) for each in intervals}
+        return DeviceRunner(
+            device,
+            series,
+            groups.__getitem__,
+            self.recorder,
+            self.clock,
+            data_dir=Path(self.configuration.file.gateway.data_dir),
+            shared=self.shared,
+            full_every_us=_full_every_us(self.configuration),
+            on_scan=self.progress.mark_scan,
+            report=self._report,
+        )
+
+    async def switch(self, configuration: Configuration) -> None:
+        """Take over another configuration while running; only devices that differ are stopped and started.
+
+        The buffer, the outbox and the running digest period are not touched. Raises StoreUnavailable,
+        and nothing has changed then.
+        """
+        change = difference(self.configuration, configuration)
+        renewed = {*change.added, *change.altered}
+        running, off = _by_use(configuration)
+        fresh = {device.name: await self._make_runner(device) for device in running if device.name in renewed}
+        runners = [fresh.get(device.name) or self.supervisor.runners[device.name] for device in running]
+        await self.digests.configure(configuration)
+        self.configuration = configuration
+        self.progress.expect_scans(*_rhythm(configuration))
+        await self.supervisor.exchange(runners, off)
+        for runner in runners:
+            runner.record_in_full(_full_every_us(configuration))
+        self._report("configuration", "", {"configuration": configuration.hash, "changes": change.lines()[:20]})
 
     def _make_uplink(self) -> Any:
         platform = self.configuration.file.platform
@@ -275,6 +288,22 @@ class Agent:
                     await self._write_event(self._events.get_nowait())
         except TimeoutError:
             log.error("the last flush took longer than %.0f s; the disk is too slow or full", FLUSH_DEADLINE)
+
+
+def _by_use(configuration: Configuration) -> tuple[list[Device], list[str]]:
+    """The devices to run, and the names of those that are switched off."""
+    running = [device for device in configuration.devices if device.enabled]
+    return running, [device.name for device in configuration.devices if not device.enabled]
+
+
+def _rhythm(configuration: Configuration) -> tuple[bool, float]:
+    """Whether there are devices to scan, and the shortest interval of all points in seconds."""
+    running, _ = _by_use(configuration)
+    return bool(running), min((tag.point.interval for each in running for tag in each.tags), default=1.0)
+
+
+def _full_every_us(configuration: Configuration) -> int:
+    return min(int(configuration.file.digest.period * 1e6), FULL_RECORD_US)
 
 
 class _Stop(Exception):

@@ -56,6 +56,11 @@ class DeviceSnapshot:
     faults: tuple[str, ...]
     observations: dict[str, Any]
 
+    @classmethod
+    def switched_off(cls, name: str) -> DeviceSnapshot:
+        """A device with ``enabled = false``."""
+        return cls(name, "off", 0, 0, 0, 0, 0.0, 0, 0, 0, "", "", (), {})
+
 
 class DeviceRunner:
     """One device: its driver, its sampler, and the retry around them."""
@@ -102,6 +107,10 @@ class DeviceRunner:
     def latest(self) -> Latest:
         """Last value of every point."""
         return self._sampler.latest
+
+    def record_in_full(self, every_us: int) -> None:
+        """Record every point at least so often, see :class:`~agent.sampling.sampler.Sampler`."""
+        self._sampler.full_every_us = every_us
 
     async def run(self) -> None:
         """Run until cancelled."""
@@ -168,19 +177,47 @@ class DeviceRunner:
 
 
 class Supervisor:
-    """Runs the devices it was given; each in a task of its own."""
+    """Runs the devices it was given, each in a task of its own; some may be exchanged while the others run."""
 
-    def __init__(self, runners: Sequence[DeviceRunner]) -> None:
+    def __init__(self, runners: Sequence[DeviceRunner], off: Sequence[str] = ()) -> None:
+        """``off``: names of devices that are known and switched off."""
         self.runners = {runner.device.name: runner for runner in runners}
+        self.off = tuple(off)
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._group: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
         """Run every device until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            for runner in self.runners.values():
-                group.create_task(runner.run(), name=f"device {runner.device.name}")
-                await asyncio.sleep(STAGGER if len(self.runners) > 20 else 0)
+        async with asyncio.TaskGroup() as self._group:
+            await self._start(list(self.runners.values()))
             await asyncio.Event().wait()
 
+    async def exchange(self, runners: Sequence[DeviceRunner], off: Sequence[str] = ()) -> None:
+        """From now on run exactly these: one that runs already goes on undisturbed, the others are stopped and started.
+
+        What stops has ended, and let go of its connection, before anything starts.
+        """
+        kept = {runner.device.name: runner for runner in runners}
+        leaving = [name for name, runner in self.runners.items() if kept.get(name) is not runner]
+        tasks = [self._tasks.pop(name) for name in leaving if name in self._tasks]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        self.runners, self.off = kept, tuple(off)
+        await self._start([runner for name, runner in kept.items() if name not in self._tasks])
+
+    async def _start(self, runners: Sequence[DeviceRunner]) -> None:
+        if self._group is None:
+            return  # run() starts them
+        for runner in runners:
+            name = runner.device.name
+            if self.runners.get(name) is runner:  # not exchanged meanwhile
+                self._tasks[name] = self._group.create_task(runner.run(), name=f"device {name}")
+                await asyncio.sleep(STAGGER if len(runners) > 20 else 0)
+
     def snapshots(self) -> list[DeviceSnapshot]:
-        """All devices, in the order of the configuration."""
-        return [runner.snapshot() for runner in self.runners.values()]
+        """All devices, in the order of the configuration; those that are switched off last."""
+        return [runner.snapshot() for runner in self.runners.values()] + [
+            DeviceSnapshot.switched_off(n) for n in self.off
+        ]

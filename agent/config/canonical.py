@@ -32,6 +32,11 @@ def canonical(file: FileSection, devices: Sequence[Device]) -> bytes:
     return msgspec.json.encode({"version": VERSION, **plain}, order="deterministic")
 
 
+def device_form(device: Device) -> bytes:
+    """The canonical form of one device: the same bytes, the same device."""
+    return msgspec.json.encode(_device(device), order="deterministic")
+
+
 def _device(device: Device) -> dict[str, Any]:
     options = msgspec.json.encode(_plain(device.options, revealed=True), order="deterministic")
     return {
@@ -41,6 +46,7 @@ def _device(device: Device) -> dict[str, Any]:
         # Any option may come from a secret, so none is shown: not even which of them do.
         "options": sha256(options).hexdigest(),
         "tags": [_tag(tag) for tag in sorted(device.tags, key=lambda tag: tag.series)],
+        **({} if device.enabled else {"enabled": False}),
     }
 
 

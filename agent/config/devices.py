@@ -105,6 +105,7 @@ class _OneDevice:
                 type=driver,
                 options=options,
                 tags=tuple(tags.tags),
+                enabled=bool(given.get("enabled", True)),
             )
         )
 

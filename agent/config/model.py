@@ -138,6 +138,8 @@ class TagSection(_Section, frozen=True):
 class DeviceSection(_Section, frozen=True):
     name: str
     driver: str
+    enabled: bool = True
+    """False: known, but neither connected nor counted."""
     interval: Seconds = Seconds(1)
     connection: dict[str, Any] = {}
     tags_file: str = ""
@@ -211,6 +213,7 @@ class Device:
     options: Any
     """The driver's options struct, made from ``connection``."""
     tags: tuple[Tag, ...]
+    enabled: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

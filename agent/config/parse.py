@@ -17,6 +17,7 @@ from agent.config.checks import check_sections
 from agent.config.convert import BAD, Context, build, convert_fields
 from agent.config.devices import Devices, build_devices
 from agent.config.model import Configuration, FileSection, GatewaySection
+from agent.config.overlay import SECTIONS, Overlay, RemoteResolver, lay_over
 from agent.config.problems import Place, Problems, one_line
 from agent.config.references import Absent, Resolver, Unreadable, read_file
 from agent.config.relations import check_relations
@@ -27,12 +28,17 @@ LARGEST_FILE = 64 * 1024 * 1024
 _POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
-def load(path: Path, environ: Mapping[str, str] = os.environ) -> Configuration:
+def load(path: Path, environ: Mapping[str, str] = os.environ, overlay: Overlay | None = None) -> Configuration:
     """Read a configuration file; raises :class:`ConfigurationInvalid` with every problem in it.
 
     ``environ``: where ``{ env = "NAME" }`` is looked up. Tables and secrets with a relative path are
-    looked for beside the file.
+    looked for beside the file. ``overlay``: what the platform lays over it.
     """
+    return loads(read_text(path), path, environ, overlay)
+
+
+def read_text(path: Path) -> str:
+    """The text of a configuration file. Raises :class:`ConfigurationInvalid`."""
     try:
         data = read_file(path, LARGEST_FILE)
     except Unreadable as error:
@@ -40,16 +46,60 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Configuration:
         if isinstance(error, Absent):
             remedy = "copy config.example.toml there, or name another with --config"
         raise _invalid(f"{error}; {remedy}") from None
-    return loads(_decode(data, path.name), path, environ)
+    return _decode(data, path.name)
 
 
-def loads(text: str, path: Path, environ: Mapping[str, str] = os.environ) -> Configuration:
+def loads(
+    text: str, path: Path, environ: Mapping[str, str] = os.environ, overlay: Overlay | None = None
+) -> Configuration:
     """The same for text that need not be in a file; ``path``: what it is called, and where it would be."""
-    raw = _parse(text.removeprefix("\ufeff"), path.name)
+    raw = tables(text, path.name)
+    if overlay is None:
+        return _make(raw, path.name, path, Resolver(environ, path.parent))
+    over = check_overlay(overlay)
+    resolver = Resolver(environ, path.parent, overlay.decrypt)
+    return _make(lay_over(raw, over), f"{path.name} with {overlay.name}", path, resolver)
+
+
+def tables(text: str, name: str) -> dict[str, Any]:
+    """The tables of TOML text called ``name``. Raises :class:`ConfigurationInvalid`."""
+    return _parse(text.removeprefix("\ufeff"), name)
+
+
+def check_overlay(overlay: Overlay) -> dict[str, Any]:
+    """The tables of an overlay, if all that it holds is sound in itself; else :class:`ConfigurationInvalid`.
+
+    Whether its tags and equipment fit the local file is only known when both are laid together.
+    """
+    raw = tables(overlay.text, overlay.name)
     problems = Problems()
-    root: Place = path.name
+    root: Place = overlay.name
+    for section in raw:
+        if section not in SECTIONS:
+            problems.add((root, section), "cannot be changed from outside", f"an overlay holds {', '.join(SECTIONS)}")
+    context = Context(problems, RemoteResolver(overlay.decrypt))
+    convert_fields({key: raw[key] for key in ("digest", "equipment") if key in raw}, FileSection, root, context)
+    if "device" in raw:
+        devices = raw["device"]
+        _refuse_files(devices, (root, "device"), problems)
+        build_devices(devices, (root, "device"), Path(), context)
+    if problems:
+        raise ConfigurationInvalid(problems.lines)
+    return raw
+
+
+def _refuse_files(devices: Any, place: Place, problems: Problems) -> None:
+    for position, table in enumerate(devices if isinstance(devices, list) else ()):
+        if isinstance(table, Mapping) and table.get("tags_file"):
+            here = ((place, position), "tags_file")
+            problems.add(here, "names a file of the gateway", "write the tags as [[device.tag]], or name a template")
+
+
+def _make(raw: Mapping[str, Any], name: str, path: Path, resolver: Resolver) -> Configuration:
+    problems = Problems()
+    root: Place = name
     folder = path.parent
-    context = Context(problems, Resolver(environ, folder))
+    context = Context(problems, resolver)
     file = _file_section({key: value for key, value in raw.items() if key != "device"}, root, context)
     devices = build_devices(raw["device"], (root, "device"), folder, context) if "device" in raw else Devices()
     check_sections(file, root, problems)

@@ -1,10 +1,11 @@
-"""Secrets that the configuration names instead of holding: ``{ env = "NAME" }``, ``{ file = "/path" }``."""
+"""Secrets that the configuration names instead of holding: ``{ env = "NAME" }``, ``{ file = "/path" }``,
+``{ jwe = "…" }`` (encrypted to this gateway)."""
 
 from __future__ import annotations
 
 import logging
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,22 +48,35 @@ def read_file(path: Path, limit: int) -> bytes:
 
 
 class Resolver:
-    """Finds what a reference names. ``folder``: where a relative path starts."""
+    """Finds what a reference names. ``folder``: where a relative path starts. ``decrypt``: a compact JWE →
+    its text, or ValueError."""
 
-    def __init__(self, environ: Mapping[str, str], folder: Path) -> None:
+    def __init__(self, environ: Mapping[str, str], folder: Path, decrypt: Callable[[str], str] | None = None) -> None:
         self._environ = environ
         self._folder = folder
+        self._decrypt = decrypt
 
     def resolve(self, reference: Mapping[str, Any], place: Place, problems: Problems) -> str | None:
         """The text named by ``reference``; None after a problem was noted. Never shows the text."""
-        if len(reference) != 1 or not reference.keys() <= {"env", "file"}:
+        if len(reference) != 1 or not reference.keys() <= {"env", "file", "jwe"}:
             problems.add(place, "is no reference to a secret", FORM)
             return None
         ((how, name),) = reference.items()
         if not isinstance(name, str) or not name:
             problems.add((place, how), f"must be a name in quotes, not {show(name)}", FORM)
             return None
+        if how == "jwe":
+            return self._encrypted(name, place, problems)
         return self._variable(name, place, problems) if how == "env" else self._file(name, place, problems)
+
+    def _encrypted(self, jwe: str, place: Place, problems: Problems) -> str | None:
+        try:
+            if self._decrypt is None:
+                raise ValueError("cannot be decrypted here")
+            return self._decrypt(jwe)
+        except ValueError as error:
+            problems.add((place, "jwe"), str(error), "encrypt it to this gateway's own key: gongfu-edge admin sign")
+            return None
 
     def _variable(self, name: str, place: Place, problems: Problems) -> str | None:
         value = self._environ.get(name)

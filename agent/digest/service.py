@@ -96,6 +96,19 @@ class DigestService:
         self._building = asyncio.Lock()
         self.built = asyncio.Event()
 
+    async def configure(self, configuration: Configuration) -> None:
+        """Report by another configuration from the running period on.
+
+        A period that runs keeps its end: another length holds from the next one on.
+        """
+        length = round(configuration.file.digest.period * 1e6)
+        async with self._building:
+            if length != self._windows.length:
+                running_until = self._windows.end_of(await self._schedule.start())
+                self._windows = Windows(length, self._windows.zone, running_until)
+                self._schedule = Schedule(self._store, self._windows, self._clock)
+            self._configuration = configuration
+
     async def run(self) -> None:
         """Build what is due, then at the end of each period; until cancelled."""
         failing = False

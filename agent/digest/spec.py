@@ -84,7 +84,7 @@ def compile_spec(
     shared: list[SharedTag] = []
     series: list[int] = []
     group: list[int] = []
-    for position, device in enumerate(configuration.devices):
+    for position, device in enumerate(each for each in configuration.devices if each.enabled):
         own = _groups(device, position, group_ids)
         place = {each.interval_us: len(groups) + offset for offset, each in enumerate(own)}
         for tag in device.tags:

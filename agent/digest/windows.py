@@ -34,10 +34,14 @@ class Period:
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """The periods of one configured length (microseconds)."""
+    """The periods of one configured length (microseconds).
+
+    ``running_until``: a period that was begun with another length ends here (UTC microseconds).
+    """
 
     length: int
     zone: ZoneInfo
+    running_until: int = 0
 
     def start_of(self, time: int) -> int:
         """Start of the aligned period that holds ``time``."""
@@ -47,6 +51,8 @@ class Windows:
 
     def end_of(self, time: int) -> int:
         """End of the aligned period that holds ``time``; always after ``time``."""
+        if time < self.running_until:
+            return self.running_until
         if self.length % DAY:
             return self.start_of(time) + self.length
         return self._midnight(self._first_day(time) + self.length // DAY)

@@ -37,18 +37,21 @@ class Progress:
     def __init__(
         self,
         has_devices: bool,
-        *,
         shortest_interval_s: float = 1.0,
+        *,
         flush_s: float = 5.0,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """``shortest_interval_s``: of all points; the rhythm in which scans of the gateway must end."""
-        self.has_devices = has_devices
-        """Without devices there is nothing to scan, and that is progress enough."""
-        self._scan_limit = SLOWEST_RETRY_S + PATIENCE_S + 3 * shortest_interval_s
+        self.expect_scans(has_devices, shortest_interval_s)
         self._commit_limit = PATIENCE_S + 3 * flush_s
         self._monotonic = monotonic
         self._scan = self._commit = monotonic()
+
+    def expect_scans(self, has_devices: bool, shortest_interval_s: float) -> None:
+        """What to expect of the devices from now on. Without any there is nothing to scan: progress enough."""
+        self.has_devices = has_devices
+        self._scan_limit = SLOWEST_RETRY_S + PATIENCE_S + 3 * shortest_interval_s
 
     def mark_scan(self) -> None:
         """A scan, or an attempt to connect, has ended, well or badly."""

@@ -121,7 +121,7 @@ class Sampler:
         self._series = series
         self._sink = sink
         self._clock = clock
-        self._full_every_us = full_every_us
+        self.full_every_us = full_every_us
         self._device = device
         self._names = names
         self._on_scan = on_scan
@@ -167,7 +167,7 @@ class Sampler:
         samples = await self._driver.read(run.group)
         ended = self._clock.monotonic()
         # By the rows' own stamps: what a subscription brings may be from before the scan.
-        slot = int(samples.time.min()) // self._full_every_us
+        slot = int(samples.time.min()) // self.full_every_us
         self._keep(samples, full=slot != run.full_slot)
         run.full_slot = slot
         if samples.lost:

@@ -67,3 +67,13 @@ def test_weeks_off_are_reported_period_by_period() -> None:
 def test_iso_has_the_shortest_exact_fraction() -> None:
     assert iso(1_790_000_100 * SECOND) == "2026-09-21T14:15:00Z"
     assert iso(1_790_000_100 * SECOND + 250_000) == "2026-09-21T14:15:00.25Z"
+
+
+def test_a_period_that_was_begun_with_another_length_keeps_its_end() -> None:
+    quarters = Windows(900 * SECOND, SHANGHAI)
+    start = quarters.start_of(NOON)
+    hours = Windows(3600 * SECOND, SHANGHAI, running_until=quarters.end_of(start))
+    periods = list(hours.closed(start, start + 4 * 3600 * SECOND))
+    assert periods[0].end == quarters.end_of(start)
+    assert all(one.end == two.start for one, two in pairwise(periods))
+    assert all(period.end % (3600 * SECOND) == 0 for period in periods[1:])

@@ -1,0 +1,99 @@
+"""Devices are exchanged while others run: nobody else misses a scan, and a connection is let go before it is taken."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agent.clock import Clock
+from agent.supervisor import DeviceRunner, Supervisor
+from drivers.contract import Context, DriverType, Point, PointGroup, Samples
+from tests.support.sampling import NoOptions, RecordingSink, ScriptedDriver, scripted_device
+
+log: list[str] = []
+
+
+class Watched(ScriptedDriver):
+    """Says when it opens and closes."""
+
+    async def open(self) -> None:
+        log.append(f"{self.context.device} opens")
+        await super().open()
+
+    async def close(self) -> None:
+        await asyncio.sleep(0)  # a close that takes a turn of the loop
+        await super().close()
+        log.append(f"{self.context.device} closed")
+
+
+def read(driver: ScriptedDriver, group: PointGroup) -> Samples:
+    return Samples.of([(point, 1.0) for point in group.points], driver.context.now())
+
+
+def watched(_options: Any, _points: Sequence[Point], context: Context) -> Watched:
+    return Watched(context, lambda opened: None, read)
+
+
+def make(name: str, sink: RecordingSink) -> DeviceRunner:
+    device, _ = scripted_device(lambda opened: None, read)
+    device = replace(device, name=name, type=DriverType("watched", NoOptions, watched))
+    return DeviceRunner(
+        device, np.arange(len(device.tags), dtype=np.int32), lambda interval: ord(name), sink, Clock(), data_dir=Path(),
+        shared={}, full_every_us=3_600_000_000, on_scan=lambda: None, report=lambda kind, device, detail: None,
+    )  # fmt: skip
+
+
+@asynccontextmanager
+async def running(supervisor: Supervisor) -> AsyncIterator[None]:
+    log.clear()
+    task = asyncio.create_task(supervisor.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def test_only_what_differs_is_stopped_and_started() -> None:
+    sink = RecordingSink()
+    a, b = make("a", sink), make("b", sink)
+    supervisor = Supervisor([a, b])
+    async with running(supervisor):
+        await sink.until(lambda: a.snapshot().scans > 2 and b.snapshot().scans > 2)
+        new = make("b", sink)
+        scans = a.snapshot().scans
+        await supervisor.exchange([a, new])
+        await sink.until(lambda: new.snapshot().scans > 2 and a.snapshot().scans > scans + 2)
+        assert [entry for entry in log if entry.startswith("b")] == ["b opens", "b closed", "b opens"]
+        assert [entry for entry in log if entry.startswith("a")] == ["a opens"]
+        assert supervisor.runners["b"] is new
+
+
+async def test_a_device_can_be_taken_away_switched_off_and_brought_back() -> None:
+    sink = RecordingSink()
+    a, b = make("a", sink), make("b", sink)
+    supervisor = Supervisor([a, b])
+    async with running(supervisor):
+        await sink.until(lambda: b.snapshot().scans > 0)
+        await supervisor.exchange([a], off=["b"])
+        assert [(each.name, each.state) for each in supervisor.snapshots()] == [("a", "running"), ("b", "off")]
+        again = make("b", sink)
+        await supervisor.exchange([a, again])
+        await sink.until(lambda: again.snapshot().state == "running")
+        assert [each.name for each in supervisor.snapshots()] == ["a", "b"]
+
+
+async def test_an_exchange_before_the_start_is_what_starts() -> None:
+    sink = RecordingSink()
+    b = make("b", sink)
+    supervisor = Supervisor([make("a", sink)])
+    await supervisor.exchange([b])
+    async with running(supervisor):
+        await sink.until(lambda: b.snapshot().scans > 0)
+        assert log[0] == "b opens"

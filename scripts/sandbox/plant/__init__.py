@@ -1,6 +1,6 @@
-"""A simulated plant that tells the truth: a press, its energy meter and a compressor, over Modbus.
+"""A simulated plant that tells the truth: a press, its meter and a compressor over Modbus, a CNC over OPC UA.
 
-Run it with ``python -m scripts.sandbox.plant --tcp-port 5020 --rtu-link /tmp/compressor``, or use
+Run it with ``python -m scripts.sandbox.plant --tcp-port 5020 --rtu-link /tmp/compressor --opcua-port 4840``, or use
 :class:`Plant` in a test. All addresses are 0-based, as on the wire. What is not listed is a hole: a
 read that touches it is refused with exception 2.
 
@@ -57,6 +57,24 @@ input      type          value
 4–5        uint32 CDAB   running time, s
 6–7        uint32 CDAB   loaded time, s
 =========  ============  ==================================================================
+
+OPC UA, no security: the machining centre ``cnc-1``, below ``Objects/Machines`` as OPC UA for Machinery has it.
+Each node's id is ``nsu=urn:gongfu:plant:cnc-1;s=`` and its name.
+
+===================  ===========  ======================================================
+node                 type         value
+===================  ===========  ======================================================
+CurrentState         text         MachineryItemState, by name
+CurrentState.Number  UInt32       0 NotAvailable, 1 OutOfService, 2 NotExecuting, 3 Executing
+SpindleLoad          Double       %
+Power                Double       kW
+Energy               Double       kWh
+AxisPositions        Double[3]    X, Y and Z, mm
+PartsProduced        UInt32       parts produced
+PartsGood            UInt32       good parts
+Program              String       program that runs
+Alarm                String       text of the alarm; empty when there is none
+===================  ===========  ======================================================
 
 At ``--speed X`` everything in the plant happens X times as fast; energy then grows X times as fast as
 the power shown would make it by the wall clock.

@@ -23,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--tcp-port", type=int, default=5020, help="Modbus TCP port; 0: any free one")
     parser.add_argument("--rtu-link", type=Path, help="path that becomes a link to the simulated serial port")
     parser.add_argument("--baudrate", type=int, default=9600, help="speed of the serial line")
+    parser.add_argument("--opcua-port", type=int, help="OPC UA port of the machining centre; none: it is not served")
     parser.add_argument("--seed", type=int, default=1, help="another seed, another history")
     parser.add_argument("--speed", type=float, default=1.0, help="how many times as fast as real")
     parser.add_argument("--truth", type=Path, help="file for what really happens, as JSON lines")
@@ -50,10 +51,11 @@ async def run(options: argparse.Namespace, truth: TextIO | None) -> None:
             print(json.dumps(record, ensure_ascii=False), file=truth, flush=True)
 
     plant = Plant(seed=options.seed, speed=options.speed, truth=tell)
-    at = {"host": options.host, "tcp_port": options.tcp_port}
+    at = {"host": options.host, "tcp_port": options.tcp_port, "opcua_port": options.opcua_port}
     async with serving(plant, **at, rtu_link=options.rtu_link, baudrate=options.baudrate) as port:
         serial = f", unit 3 on {options.rtu_link} at {options.baudrate} baud" if options.rtu_link else ""
-        print(f"plant: units 1 and 2 on {options.host}:{port}{serial}", flush=True)
+        opcua = f", cnc-1 on opc.tcp://{options.host}:{options.opcua_port}" if options.opcua_port else ""
+        print(f"plant: units 1 and 2 on {options.host}:{port}{serial}{opcua}", flush=True)
         await stop.wait()
     plant.finish()
 

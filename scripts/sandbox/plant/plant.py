@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import heapq
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any
 
+from scripts.sandbox.plant.cnc import Cnc
 from scripts.sandbox.plant.compressor import STEP_S, Compressor
 from scripts.sandbox.plant.maps import energy_kwh, put_compressor, put_meter, put_press
-from scripts.sandbox.plant.press import Behaviour, Event, Press, State
+from scripts.sandbox.plant.press import Behaviour, Press, State
 from scripts.sandbox.plant.registers import Registers
 
 Truth = Callable[[dict[str, Any]], None]
@@ -23,7 +26,7 @@ def system_us() -> int:
 
 
 class Plant:
-    """A press, its meter and a compressor. ``advance`` brings them up to now; so does each read.
+    """A press, its meter, a compressor and a machining centre. ``advance`` brings them up to now; so does each read.
 
     ``net_units`` and ``serial_units`` are the tables to serve, by unit id. ``truth`` receives what
     really happened as JSON-able records: ``time`` (UTC, ISO 8601), ``time_us``, ``equipment``, ``event``
@@ -41,6 +44,7 @@ class Plant:
     ) -> None:
         self.press = Press(seed, behaviour or Behaviour())
         self.compressor = Compressor()
+        self.cnc = Cnc(seed)
         self.start_us = now_us()
         self._speed = speed
         self._now_us = now_us
@@ -64,10 +68,10 @@ class Plant:
         """Bring the plant and its registers up to now."""
         to = max((self._now_us() - self.start_us) / 1e6 * self._speed, self.press.now)
         while self.compressor.now + STEP_S <= to:
-            self._advance_press(self.compressor.now + STEP_S)
+            self._advance_machines(self.compressor.now + STEP_S)
             if self.compressor.step(self.press.air):
                 self._tell(self.compressor.now, "compressor-1", "load", {"loaded": self.compressor.loaded})
-        self._advance_press(to)
+        self._advance_machines(to)
         if to != self._written_at:
             put_press(self._press_table, self.press)
             put_meter(self._meter_table, self.press)
@@ -88,14 +92,14 @@ class Plant:
             "scrap": press.scrap,
             "seconds": {state.name.lower(): round(press.time_in(state), 3) for state in State},
             "energy_kwh": round(energy_kwh(press), 6),
+            "cnc": {"produced": self.cnc.produced, "good": self.cnc.good, "energy_kwh": round(self.cnc.energy, 6)},
         }
 
-    def _advance_press(self, to: float) -> None:
-        for event in self.press.advance(to):
-            self._tell_event(event)
-
-    def _tell_event(self, event: Event) -> None:
-        self._tell(event.at, "press-1", event.what, event.detail)
+    def _advance_machines(self, to: float) -> None:
+        press = ((event.at, "press-1", event) for event in self.press.advance(to))
+        cnc = ((event.at, "cnc-1", event) for event in self.cnc.advance(to))
+        for at, equipment, event in heapq.merge(press, cnc, key=itemgetter(0)):
+            self._tell(at, equipment, event.what, event.detail)
 
     def _tell(self, at: float, equipment: str, what: str, detail: dict[str, Any]) -> None:
         us = self.start_us + round(at / self._speed * 1e6)

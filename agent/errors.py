@@ -19,10 +19,14 @@ class GongfuError(Exception):
 
 
 class ConfigurationInvalid(GongfuError):
-    """The configuration has problems; ``problems`` holds one line for each."""
+    """The configuration has problems; ``problems`` holds one line for each.
+
+    ``unresolved``: those among them that only say that something it names is not there.
+    """
 
     exit_code = 78
 
-    def __init__(self, problems: tuple[str, ...]) -> None:
+    def __init__(self, problems: tuple[str, ...], unresolved: tuple[str, ...] = ()) -> None:
         super().__init__("; ".join(problems))
         self.problems = problems
+        self.unresolved = unresolved

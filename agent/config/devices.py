@@ -131,7 +131,7 @@ class _OneDevice:
         try:
             return registry.load(name)
         except (registry.UnknownDriver, registry.DriverBroken) as error:
-            self._problems.add((self._place, "driver"), str(error), error.remedy)
+            self._problems.add((self._place, "driver"), str(error), error.remedy, unresolved=True)
             return None
 
     def _template(self, name: str, driver: str) -> Sequence[Row]:
@@ -141,7 +141,7 @@ class _OneDevice:
         template = templates.load(name, self._problems)
         if template is None:
             remedy = did_you_mean(name, templates.names())
-            self._problems.add(place, f"unknown template {show(name)}", remedy)
+            self._problems.add(place, f"unknown template {show(name)}", remedy, unresolved=True)
             return ()
         if driver and template.driver != driver:
             message = f"{show(name)} is for driver {show(template.driver)}"

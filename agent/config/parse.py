@@ -84,7 +84,7 @@ def check_overlay(overlay: Overlay) -> dict[str, Any]:
         _refuse_files(devices, (root, "device"), problems)
         build_devices(devices, (root, "device"), Path(), context)
     if problems:
-        raise ConfigurationInvalid(problems.lines)
+        raise ConfigurationInvalid(problems.lines, problems.unresolved)
     return raw
 
 
@@ -105,7 +105,7 @@ def _make(raw: Mapping[str, Any], name: str, path: Path, resolver: Resolver) -> 
     check_sections(file, root, problems)
     check_relations(file, devices, root, problems)
     if problems:
-        raise ConfigurationInvalid(problems.lines)
+        raise ConfigurationInvalid(problems.lines, problems.unresolved)
     file = msgspec.structs.replace(file, device=tuple(devices.sections))
     return Configuration(
         file=file, path=path, devices=tuple(devices.built), hash=configuration_hash(file, devices.built)

@@ -21,11 +21,17 @@ class Problems:
     def __init__(self) -> None:
         self._lines: dict[str, tuple[int, int]] = {}
         self._tables: dict[str, int] = {}
+        self._unresolved: set[str] = set()
 
-    def add(self, place: Place, message: str, remedy: str = "") -> None:
-        """Note a problem: where, what, and what to write instead."""
-        text = f"{show_place(place)}: {message}" + (f"; {remedy}" if remedy else "")
-        self._lines.setdefault(one_line(text), self._rank(place))
+    def add(self, place: Place, message: str, remedy: str = "", *, unresolved: bool = False) -> None:
+        """Note a problem: where, what, and what to write instead.
+
+        ``unresolved``: what is written may be right, but names a driver, template or tag that is not there.
+        """
+        text = one_line(f"{show_place(place)}: {message}" + (f"; {remedy}" if remedy else ""))
+        self._lines.setdefault(text, self._rank(place))
+        if unresolved:
+            self._unresolved.add(text)
 
     def _rank(self, place: Place) -> tuple[int, int]:
         while isinstance(place, tuple):
@@ -40,6 +46,11 @@ class Problems:
     def lines(self) -> tuple[str, ...]:
         """All problems, one line each."""
         return tuple(sorted(self._lines, key=self._lines.__getitem__))
+
+    @property
+    def unresolved(self) -> tuple[str, ...]:
+        """Those among them that only name what is not there."""
+        return tuple(line for line in self.lines if line in self._unresolved)
 
     def __len__(self) -> int:
         return len(self._lines)

@@ -45,9 +45,9 @@ class TagNames:
             problems.add(place, f"{show(name)} is not the full name of a tag", remedy or self._near(name, arrays))
         elif device not in self._devices:
             remedy = did_you_mean(device, sorted(self._devices))
-            problems.add(place, f"there is no device {show(device)}", remedy)
+            problems.add(place, f"there is no device {show(device)}", remedy, unresolved=True)
         else:
-            problems.add(place, f"there is no tag {show(name)}", self._near(name, arrays))
+            problems.add(place, f"there is no tag {show(name)}", self._near(name, arrays), unresolved=True)
         return None
 
     def _near(self, name: str, arrays: bool) -> str:

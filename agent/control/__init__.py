@@ -1,0 +1,1 @@
+"""Remote configuration: signed by pinned administrators, verified here, proven by data."""

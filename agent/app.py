@@ -81,7 +81,7 @@ class Agent:
         self.identity = identity
         self.clock = clock
         file = configuration.file
-        self.recorder = Recorder(store, clock, float(file.buffer.flush))
+        self.recorder = Recorder(store, clock)
         self.progress = Progress(*_rhythm(configuration), flush_s=float(file.buffer.flush))
         self.notifier = Notifier()
         self.digests = DigestService(store, configuration, clock, identity, flush=self.recorder.flush)

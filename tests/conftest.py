@@ -31,6 +31,21 @@ OPTIONAL = {
 _LOOP_TURNS = 20
 """A task that was cancelled, or whose work is done, gets this many turns of the loop to end."""
 _threads = pytest.StashKey[set[threading.Thread]]()
+_left = pytest.StashKey[set[threading.Thread]]()
+_status = pytest.StashKey[int]()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    # The interpreter waits for every thread, and for that of a store which a failed test left open for ever.
+    if any(thread.is_alive() for thread in config.stash.get(_left, ())):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(config.stash.get(_status, 1))
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    session.config.stash[_status] = int(exitstatus)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -92,6 +107,7 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     left = [thread for thread in set(threading.enumerate()) - item.stash[_threads] if not thread.daemon]
     for thread in left:
         thread.join(1.0)
+    item.config.stash.setdefault(_left, set()).update(left)
     names = ", ".join(sorted(thread.name for thread in left if thread.is_alive()))
     if names and nextitem is not None and nextitem.module is item.module:
         return result  # a fixture of the module or the session may hold it until its end

@@ -7,6 +7,7 @@ import dataclasses
 import logging
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -66,11 +67,11 @@ class Blocks(Ledger):
 
     async def load(self) -> None:
         await super().load()
+        if not self._db.read_only:
+            await self._move()
         ((self._samples, self._first),) = await self._db.read(
             "SELECT COALESCE(SUM(samples), 0), COALESCE(MIN(first), 0) FROM block"
         )
-        if not self._db.read_only:
-            await self._move()
 
     async def refill(self, transaction: Transaction) -> None:
         await super().refill(transaction)
@@ -92,8 +93,21 @@ class Blocks(Ledger):
         """Store a block; see :meth:`append`."""
         if footprint(len(block.data)) > self._db.log_limit:
             raise BlockTooLarge(f"a block of {len(block.data)} bytes does not fit", remedy="raise [buffer] max_size")
-        await self._db.write(lambda transaction: self._insert(transaction, block), size=len(block.data))
+        await self._db.write(
+            lambda transaction: self._insert(transaction, block),
+            size=len(block.data),
+            then=partial(self._count, block),
+        )
+
+    def _count(self, block: Block) -> None:
+        first = block.first + self._shifts.get(block.epoch, 0)
+        self._first = min(self._first, first) if self._samples else first
         self._samples += block.samples
+
+    def _discount(self, loss: Loss, *, oldest: bool) -> None:
+        self._samples -= loss.count
+        if oldest:
+            self._first = max(self._first, loss.end)
 
     async def _insert(self, transaction: Transaction, block: Block) -> None:
         shift = self._shifts.get(block.epoch, 0)
@@ -164,11 +178,9 @@ class Blocks(Ledger):
 
         try:
             ((size,),) = await self._db.read("SELECT LENGTH(data) FROM block WHERE id = ?", (number,))
-            await self._db.write(work, size=size)
+            await self._db.write(work, size=size, then=partial(self._discount, loss, oldest=False))
         except (GongfuError, ValueError) as error:
             log.debug("block %d stays for now: %s", number, error)
-            return
-        self._samples -= loss.count
 
     async def span(self) -> tuple[int, int] | None:
         """Times of the first and the last thing recorded, or None."""
@@ -198,10 +210,13 @@ class Blocks(Ledger):
             )
             await transaction.run("INSERT OR REPLACE INTO meta (key, value) VALUES (?, '1')", (_RESTAMPING,))
 
-        async with self._moving:
-            await self._db.write(work, size=self._db.log_limit // 2)
+        def shift() -> None:
             self._shifts[epoch] = self._shifts.get(epoch, 0) + correction_us
+
+        async with self._moving:
+            await self._db.write(work, size=self._db.log_limit // 2, then=shift)
             await self._follow()
+            ((self._first,),) = await self._db.read("SELECT COALESCE(MIN(first), 0) FROM block")
 
     async def _move(self) -> None:
         async with self._moving:
@@ -246,8 +261,8 @@ class Blocks(Ledger):
             await transaction.run_each("DELETE FROM block WHERE id = ?", [(number,) for number, *_ in rows])
             await self._enter(transaction, loss)
 
-        await self._db.write(work, size=len(rows) * 4096, may_shed=False)
-        self._samples -= loss.count
+        then = partial(self._discount, loss, oldest=True)
+        await self._db.write(work, size=len(rows) * 4096, may_shed=False, then=then)
 
 
 def _corrected(batch: Batch, correction: int) -> Batch:

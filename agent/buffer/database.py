@@ -38,6 +38,7 @@ _INDEX = 64 * 1024
 _LOG_SHARE = 4
 _LOG_LIMITS = (128 * 1024, 4 * 1024 * 1024)
 _FREED_AT_ONCE = 1_000_000
+_INCREMENTAL = 2
 
 
 class Transaction:
@@ -53,6 +54,12 @@ class Transaction:
     async def run(self, sql: str, arguments: Sequence[Any] = ()) -> None:
         """One statement."""
         await self._connection.execute_fetchall(sql, arguments)
+
+    async def vacuum(self, pages: int) -> None:
+        """Give up to so many free pages back; outside of a transaction."""
+        # As a script: sqlite3 takes one step of any other PRAGMA that has no columns, which is one page.
+        cursor = await self._connection.executescript(f"PRAGMA incremental_vacuum({pages})")
+        await cursor.close()
 
     async def run_each(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         """One statement for each row of arguments."""
@@ -112,7 +119,7 @@ class Database:
             self._connection = await _connection(self.path, self.read_only)
         try:
             with failures_named(self.path):
-                for pragma in () if self.read_only else self._pragmas():
+                for pragma in () if self.read_only else await self._pragmas(self._connection):
                     await self._connection.execute_fetchall(pragma)
                 await _migrate(self._connection, self.path, self.read_only)
         except BaseException:
@@ -120,10 +127,11 @@ class Database:
             raise
         return self._connection
 
-    def _pragmas(self) -> list[str]:
+    async def _pragmas(self, connection: aiosqlite.Connection) -> list[str]:
+        ((vacuum,),) = await connection.execute_fetchall("PRAGMA auto_vacuum")
+        new = [f"PRAGMA page_size = {PAGE}", "PRAGMA auto_vacuum = INCREMENTAL"]  # so that a smaller cap can shrink it
         return [
-            f"PRAGMA page_size = {PAGE}",
-            "PRAGMA auto_vacuum = INCREMENTAL",  # so that a smaller cap can shrink the file
+            *(new if vacuum != _INCREMENTAL else ()),  # said again, it would write to the file at every start
             "PRAGMA journal_mode = WAL",
             "PRAGMA synchronous = FULL",
             "PRAGMA cache_size = -512",
@@ -155,13 +163,16 @@ class Database:
         async with self._using:
             return await self._guarded(lambda transaction: transaction.rows(sql, arguments))
 
-    async def write(self, work: Work[T], size: int = 0, *, may_shed: bool = True) -> T:
+    async def write(
+        self, work: Work[T], size: int = 0, *, may_shed: bool = True, then: Callable[[], None] | None = None
+    ) -> T:
         """Run ``work`` as one durable transaction; on disk when this returns, or nothing of it.
 
         ``size``: bytes that it brings or rewrites, beyond a few short rows. ``work`` may be run twice.
         Once begun it ends, even if the caller is cancelled: what was committed is never taken for lost.
+        ``then`` is called once, when it is committed: what is kept in memory follows the disk.
         """
-        task = asyncio.create_task(self._write(work, size, may_shed))
+        task = asyncio.create_task(self._write(work, size, may_shed, then))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return await asyncio.shield(task)
@@ -170,19 +181,22 @@ class Database:
         """One statement as one transaction."""
         await self.write(lambda transaction: transaction.run(sql, arguments))
 
-    async def _write(self, work: Work[T], size: int, may_shed: bool) -> T:
+    async def _write(self, work: Work[T], size: int, may_shed: bool, then: Callable[[], None] | None) -> T:
         reserve = footprint(size)
         try:
-            return await self._commit(work, reserve)
+            return await self._commit(work, reserve, then)
         except StoreFull:
             if self.shed is None or not may_shed or await self.free_bytes() >= reserve:
                 raise  # it is the disk that is full
         await self.shed(reserve + min(_FREED_AT_ONCE, self.max_bytes // 50))
-        return await self._commit(work, reserve)
+        return await self._commit(work, reserve, then)
 
-    async def _commit(self, work: Work[T], reserve: int) -> T:
+    async def _commit(self, work: Work[T], reserve: int, then: Callable[[], None] | None) -> T:
         async with self._using:
-            return await self._guarded(lambda transaction: self._transact(transaction, work, reserve))
+            result = await self._guarded(lambda transaction: self._transact(transaction, work, reserve))
+            if then is not None:
+                then()
+            return result
 
     async def _transact(self, transaction: Transaction, work: Work[T], reserve: int) -> T:
         await self._keep_log_short(transaction, reserve)
@@ -255,7 +269,8 @@ class Database:
             if pages * PAGE <= self.max_bytes:
                 await self.read(f"PRAGMA max_page_count = {self.max_bytes // PAGE}")
                 return
-            await self.read(f"PRAGMA incremental_vacuum({step})")
+            async with self._using:
+                await self._guarded(lambda transaction: transaction.vacuum(step))
             await self.read("PRAGMA wal_checkpoint(TRUNCATE)")
             ((now,),) = await self.read("PRAGMA page_count")
             if now >= pages:

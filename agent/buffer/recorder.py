@@ -50,11 +50,10 @@ class _Waiting:
 class Recorder:
     """Takes samples and scans without waiting; :meth:`flush` makes them durable."""
 
-    def __init__(self, store: Store, clock: Clock, flush_s: float = 5.0, max_pending: int = MAX_PENDING) -> None:
-        """``flush_s``: seconds between flushes of :meth:`run`; ``max_pending``: samples and scans held at most."""
+    def __init__(self, store: Store, clock: Clock, max_pending: int = MAX_PENDING) -> None:
+        """``max_pending``: samples and scans held at most while the disk fails."""
         self._store = store
         self._clock = clock
-        self.flush_s = flush_s
         self._max_pending = max_pending
         self._blocks: list[tuple[NDArray[np.int32], Samples]] = []
         self._scans: list[tuple[int, int, int]] = []
@@ -68,8 +67,6 @@ class Recorder:
         self._tasks: set[asyncio.Task[None]] = set()
         self.failing = ""
         """Why the disk does not take data at the moment; empty when it does."""
-        self.last_commit = clock.monotonic()
-        """When everything had reached the disk last, by the clock's monotonic seconds."""
 
     def add_samples(self, series: NDArray[np.int32], samples: Samples) -> None:
         """Take over a block; ``series`` (int32) has one id a row. The arrays must not change any more."""
@@ -113,14 +110,6 @@ class Recorder:
                 )
         self._bound()
 
-    async def run(self) -> None:
-        """Flush every ``flush_s`` until cancelled; the last flush is the caller's."""
-        due = self._clock.monotonic()
-        while True:
-            due = max(due + self.flush_s, self._clock.monotonic())
-            await asyncio.sleep(due - self._clock.monotonic())
-            await self.flush()
-
     async def flush(self) -> None:
         """Commit everything that was added before the call; never raises for a disk that fails.
 
@@ -143,7 +132,6 @@ class Recorder:
                 self.failing = str(error)
                 await self._condense()
                 return
-            self.last_commit = self._clock.monotonic()
             if self.failing:
                 self.failing = ""
                 log.warning("the disk takes data again; what had to be shed meanwhile is in the ledger")

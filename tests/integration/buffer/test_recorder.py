@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from agent.buffer.records import Loss
 from agent.buffer.store import Store, StoreUnavailable
 from agent.clock import Clock
 from drivers.contract import Point, Samples
+from tests.support.buffer_files import times_of
 
 POINT = Point(index=0, name="x", address="")
 
@@ -87,4 +89,81 @@ async def test_what_a_device_dropped_is_entered_in_the_ledger_once_a_tag_and_flu
         Loss(5, 7, "overflow", "cnc", "cnc.a", 4),
         Loss(5, 7, "overflow", "cnc", "cnc.b", 4),
     ]
+    await store.close()
+
+
+async def test_L34_a_flush_that_is_cancelled_writes_nothing_twice(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / "b.db")
+    recorder = Recorder(store, Clock())
+    for turns in range(60):
+        add(recorder, turns, 1.0)
+        task = asyncio.create_task(recorder.flush())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    await recorder.flush()
+    assert await times_of(store) == list(range(60))
+    await store.close()
+
+
+async def test_L11_a_block_is_of_one_epoch_of_the_clock(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / "b.db")
+    clock = Clock(epoch=1)
+    recorder = Recorder(store, clock)
+    add(recorder, 10, 1.0)
+    clock.epoch = 2
+    add(recorder, 2_000, 1.0)
+    await store.restamp(1, 1_000)  # also what has not reached the disk yet
+    await recorder.flush()
+    assert await times_of(store) == [1_010, 2_000]
+    await store.close()
+
+
+async def test_a_flush_that_is_too_large_for_the_cap_is_divided(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / "b.db", max_bytes=500_000)
+    recorder = Recorder(store, Clock())
+    count = 30_000
+    noise = np.random.default_rng(1).normal(size=count)
+    time = np.arange(count, dtype=np.int64)
+    samples = Samples(np.zeros(count, np.int32), time, noise, np.zeros(count, np.uint8), {7: "text"})
+    recorder.add_samples(np.ones(count, np.int32), samples)
+    await recorder.flush()
+    assert recorder.failing == ""
+    kept = [batch async for batch in store.blocks(0, 2**62)]
+    assert sum(map(len, kept)) == count and [text for batch in kept for text in batch.text.values()] == ["text"]
+    values = np.concatenate([batch.value for batch in kept])
+    assert values.tobytes() == noise.tobytes()
+    await store.close()
+
+
+async def test_L4_a_long_outage_stays_within_its_bound_while_samples_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = await Store.open(tmp_path / "b.db")
+    recorder = Recorder(store, Clock(), max_pending=1_000)
+    works = store.append_block
+    gate = asyncio.Event()
+
+    async def slow_and_full(block: Block) -> None:
+        await gate.wait()
+        raise StoreUnavailable("disk full")
+
+    monkeypatch.setattr(store, "append_block", slow_and_full)
+    add(recorder, 0, 0.0)
+    stuck = asyncio.create_task(recorder.flush())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    for time in range(1, 3_000):  # the disk hangs; what comes in meanwhile is bounded all the same
+        add(recorder, time, float(time))
+        if time % 100 == 0:
+            recorder._seal()
+    assert sum(each.rows for each in recorder._waiting) <= 1_300
+    gate.set()
+    await stuck
+    monkeypatch.setattr(store, "append_block", works)
+    await recorder.flush()
+    times = await times_of(store)
+    lost = sum(loss.count for loss in await store.losses(0, 2**62))
+    assert len(times) + lost == 3_000 and lost > 0 and times[-1] == 2_999
     await store.close()

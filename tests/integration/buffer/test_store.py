@@ -59,23 +59,6 @@ async def test_L11_samples_of_an_untrusted_epoch_are_restamped_and_marked(tmp_pa
     await store.close()
 
 
-async def test_L26_L16_the_byte_cap_holds_at_every_moment_and_the_oldest_goes_to_the_ledger(tmp_path: Path) -> None:
-    cap = 1_500_000
-    store = await Store.open(tmp_path / "b.db", max_bytes=cap)
-    produced = 0
-    for number in range(200):
-        await store.append(batch_at(number * SECOND, 5000, noisy=True, step=10))
-        produced += 5000
-        size = sum(file.stat().st_size for file in tmp_path.iterdir() if file.name.startswith("b.db"))
-        assert size <= cap
-    kept = [batch async for batch in store.blocks(0, 2**60)]
-    shed = await store.losses(0, 2**60)
-    assert {loss.cause for loss in shed} == {"shed_cap"} and len(shed) == 1  # merged: the ledger stays small
-    assert sum(loss.count for loss in shed) + sum(map(len, kept)) == produced
-    assert kept[-1].time[0] == 199 * SECOND and kept[0].time[0] > shed[0].end - SECOND
-    await store.close()
-
-
 async def test_L26_retention_deletes_what_is_older_and_nothing_else(tmp_path: Path) -> None:
     store = await Store.open(tmp_path / "b.db", retention_us=DAY)
     for day in (0, 1, 2, 3):

@@ -17,18 +17,23 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--token", required=True, help="one-time token from the platform")
     options = parser.parse_args(arguments)
     from agent.config.parse import load
+    from agent.control.secrets import EncryptionKey
     from agent.uplink.enrol import enroll
 
     file = load(options.config).file
     platform = file.platform
+    folder = Path(file.gateway.data_dir) / "identity"
+    encryption_key = EncryptionKey.load_or_create(folder)
     enrolled = enroll(
         options.url,
         options.token,
-        Path(file.gateway.data_dir) / "identity",
+        folder,
+        encryption_key=encryption_key.public_jwk(),
         ca_file=platform.ca_file if platform else "",
         proxy=platform.proxy.plain if platform else "",
     )
     print(f"enrolled as {enrolled.gateway_id} at {options.url}")
+    print(f"secrets for this gateway are sealed for key {encryption_key.thumbprint}")
     if platform is None or platform.url.rstrip("/") != options.url.rstrip("/"):
         print(f'next: set [platform] url = "{options.url}" in {options.config} and restart the agent')
     return 0

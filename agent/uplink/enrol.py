@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +25,32 @@ class _Enrolled(msgspec.Struct):
     enterprise: str = ""
 
 
-def enroll(url: str, token: str, folder: Path, *, ca_file: str = "", proxy: str = "") -> Enrolment:
+def enroll(
+    url: str,
+    token: str,
+    folder: Path,
+    *,
+    encryption_key: Mapping[str, Any] | None = None,
+    ca_file: str = "",
+    proxy: str = "",
+) -> Enrolment:
     """Make the key in ``folder`` known to the platform at ``url`` and keep what it answers.
+
+    ``encryption_key``: JWK of the key that secrets in this gateway's configuration are sealed for.
 
     May be repeated: the same key and token get the same answer. Raises GongfuError; nothing is kept then.
     """
     transport = Transport(url, ca_file=ca_file, proxy=proxy)
     identity = Identity.load_or_create(folder)
-    request = {
+    request: dict[str, Any] = {
         "token": token.strip(),
         "public_key": identity.public_jwk(),
         "hostname": socket.gethostname()[:255],
         "hardware": hardware()[:255],
         "version": __version__,
     }
+    if encryption_key is not None:
+        request["encryption_key"] = encryption_key
     headers = {"Content-Type": "application/json"}
     answer = transport.request_now("POST", "/enrollments", headers, msgspec.json.encode(request))
     enrolled = _read(answer, transport.url)

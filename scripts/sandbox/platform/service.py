@@ -98,6 +98,7 @@ class Platform:
                     version=_text(request.get("version", "")),
                     enrolled=now,
                     last_seen=now,
+                    encryption_key=_encryption_key(request),
                 )
             )
         answer: dict[str, Any] = {"gateway_id": gateway_id, "admins": self._admins()}
@@ -232,6 +233,11 @@ def matches(etag: str, if_none_match: str) -> bool:
 
 def _hash_token(token: str) -> str:
     return hashlib.sha256(token.strip().upper().encode("utf-8", "replace")).hexdigest()
+
+
+def _encryption_key(request: dict[str, Any]) -> str:
+    jwk = request.get("encryption_key")
+    return json.dumps({name: jwk[name] for name in ("kty", "crv", "x")}) if jwk else ""
 
 
 def _text(value: str) -> str:

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-SCHEMA_VERSION = 1
-SCHEMA = """
+SCHEMAS = (
+    """
 CREATE TABLE gateways (
     id TEXT PRIMARY KEY, thumbprint TEXT NOT NULL UNIQUE, public_key TEXT NOT NULL,
     hostname TEXT NOT NULL, hardware TEXT NOT NULL, version TEXT NOT NULL,
@@ -30,12 +30,17 @@ CREATE TABLE digests (
 CREATE TABLE bundles (
     gateway TEXT PRIMARY KEY, etag TEXT NOT NULL, body BLOB NOT NULL, published REAL NOT NULL
 ) STRICT;
-"""
+""",
+    """
+ALTER TABLE gateways ADD COLUMN encryption_key TEXT NOT NULL DEFAULT '';
+""",
+)
+"""``SCHEMAS[n]`` leads from version n of the database to the next."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
-    """An enrolled gateway; times are UTC seconds, ``public_key`` and ``status`` JSON texts."""
+    """An enrolled gateway; times are UTC seconds, the keys and ``status`` JSON texts."""
 
     id: str
     thumbprint: str
@@ -47,6 +52,7 @@ class Gateway:
     last_seen: float
     status: str = ""
     status_at: float = 0.0
+    encryption_key: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +82,9 @@ class Token:
     used_by: str
 
 
-_GATEWAY = "id, thumbprint, public_key, hostname, hardware, version, enrolled, last_seen, status, status_at"
+_GATEWAY = (
+    "id, thumbprint, public_key, hostname, hardware, version, enrolled, last_seen, status, status_at, encryption_key"
+)
 _DIGEST = "gateway, stream, seq, hash, previous, state, reason, received, size, body, jws"
 
 
@@ -90,12 +98,12 @@ class Store:
         self._db.execute("PRAGMA synchronous = FULL")  # an acknowledged digest must survive a power cut
         with self.transaction():
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
-                for statement in SCHEMA.split(";"):
+            if version > len(SCHEMAS):
+                raise RuntimeError(f"{data_dir}/platform.db has schema {version}, this program knows {len(SCHEMAS)}")
+            for schema in SCHEMAS[version:]:
+                for statement in schema.split(";"):
                     self._db.execute(statement)
-                self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            elif version != SCHEMA_VERSION:
-                raise RuntimeError(f"{data_dir}/platform.db has schema {version}, this program knows {SCHEMA_VERSION}")
+            self._db.execute(f"PRAGMA user_version = {len(SCHEMAS)}")
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -131,12 +139,14 @@ class Store:
     def put_gateway(self, gateway: Gateway) -> None:
         """Add a gateway, or renew what it says of itself."""
         self._db.execute(
-            f"INSERT INTO gateways ({_GATEWAY}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, '', 0) ON CONFLICT (id) DO UPDATE SET"
+            f"INSERT INTO gateways ({_GATEWAY}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, '', 0, ?)"
+            " ON CONFLICT (id) DO UPDATE SET"
             " hostname = excluded.hostname, hardware = excluded.hardware, version = excluded.version,"
-            " last_seen = excluded.last_seen",
+            " last_seen = excluded.last_seen,"
+            " encryption_key = coalesce(nullif(excluded.encryption_key, ''), encryption_key)",
             (
                 gateway.id, gateway.thumbprint, gateway.public_key, gateway.hostname, gateway.hardware,
-                gateway.version, gateway.enrolled, gateway.last_seen,
+                gateway.version, gateway.enrolled, gateway.last_seen, gateway.encryption_key,
             ),
         )  # fmt: skip
 

@@ -15,6 +15,7 @@ from joserfc.jwk import OKPKey
 
 from scripts.sandbox.platform import Settings
 from scripts.sandbox.platform.jose import own_id
+from scripts.sandbox.platform.store import Store
 from tests.support.platform_contract import check_answer, errors
 from tests.support.platform_gateway import FakeGateway, encode, make_digest, platform_with_gateway, until
 
@@ -77,6 +78,8 @@ async def test_enrolment_names_the_enterprise_and_the_administrators(tmp_path: P
         ({"public_key": {"kty": "RSA", "n": "x", "e": "AQAB"}}, "/public_key"),
         ({"public_key": OKPKey.generate_key("Ed25519").as_dict(private=True)}, "/public_key"),
         ({"hostname": ["x"]}, "/hostname"),
+        ({"encryption_key": OKPKey.generate_key("Ed25519").as_dict(private=False)}, "/encryption_key"),
+        ({"encryption_key": OKPKey.generate_key("X25519").as_dict(private=True)}, "/encryption_key"),
     ],
 )
 async def test_a_wrong_enrolment_says_what_is_wrong(tmp_path: Path, changes: dict[str, Any], path: str) -> None:
@@ -92,6 +95,18 @@ async def test_a_private_key_is_refused_and_not_repeated(tmp_path: Path) -> None
         answer = await gateway.enroll(public_key=private)
         assert answer.status == 422
         assert str(private["d"]).encode() not in answer.body
+
+
+async def test_the_newest_encryption_key_is_kept_and_none_takes_it_away(tmp_path: Path) -> None:
+    first, second = (OKPKey.generate_key("X25519").as_dict(private=False) for _ in range(2))
+    async with platform_with_gateway(tmp_path) as (running, gateway):
+        kept = []
+        for changes in ({}, {"encryption_key": first}, {"encryption_key": second}, {}):
+            assert (await gateway.enroll(**changes)).status == 201
+            known = await running.platform.call(Store.gateway, gateway.id)
+            assert known is not None
+            kept.append(known.encryption_key and json.loads(known.encryption_key)["x"])
+        assert kept == ["", first["x"], second["x"], second["x"]]
 
 
 # --- digests ---------------------------------------------------------------------------------------------

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from agent.cli.main import parser_for
 from agent.cli.stores import reading
-from agent.cli.table import table
 from agent.cli.times import iso
 from agent.errors import GongfuError
+from agent.table import table
 
 if TYPE_CHECKING:
     from agent.config.model import Configuration

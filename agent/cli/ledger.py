@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from agent.cli.main import parser_for
 from agent.cli.stores import reading
-from agent.cli.table import table
 from agent.cli.times import iso, parse_time
+from agent.table import table
 
 
 def main(arguments: Sequence[str]) -> int:

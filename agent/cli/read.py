@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agent.cli.main import parser_for
-from agent.cli.table import table
 from agent.errors import GongfuError
+from agent.table import table
 
 
 def main(arguments: Sequence[str]) -> int:

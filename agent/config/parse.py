@@ -18,10 +18,11 @@ from agent.config.convert import BAD, Context, build, convert_fields
 from agent.config.devices import Devices, build_devices
 from agent.config.model import Configuration, FileSection, GatewaySection
 from agent.config.overlay import SECTIONS, Overlay, RemoteResolver, lay_over
-from agent.config.problems import Place, Problems, one_line
+from agent.config.problems import Place, Problems
 from agent.config.references import Absent, Resolver, Unreadable, read_file
 from agent.config.relations import check_relations
 from agent.errors import ConfigurationInvalid
+from agent.table import one_line
 
 LARGEST_FILE = 64 * 1024 * 1024
 

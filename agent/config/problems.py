@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
+from agent.table import one_line
+
 Place: TypeAlias = str | tuple["Place", "str | int"]
 """A source (``config.toml``, or ``press-1.csv:12``), or a place and a key below it.
 
@@ -79,13 +81,6 @@ def table_name(place: Place) -> str:
         if isinstance(key, str):
             keys.append(key)
     return ".".join(reversed(keys))
-
-
-def one_line(text: str) -> str:
-    """``text`` with whatever would break the line or the terminal written as an escape."""
-    if text.isprintable():
-        return text
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
 def show(value: Any) -> str:

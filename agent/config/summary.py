@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from agent.config.model import Configuration, Device, FileSection
-from agent.config.problems import one_line
 from agent.config.units import show_seconds, show_size
+from agent.table import table
 
 _MOST_SHARED = 8
 
@@ -31,12 +30,12 @@ def summary(configuration: Configuration) -> str:
     ]
     if file.equipment:
         facts.append(("equipment", ", ".join(each.name for each in file.equipment)))
-    parts = [_columns([[label, text] for label, text in facts])]
+    parts = [table((), facts)]
     if configuration.devices:
         sections = {section.name: section.connection for section in file.device}
         rows = [_device(device, sections.get(device.name, {})) for device in configuration.devices]
         header = ["DEVICE", "DRIVER", "WHERE", "TAGS", "INTERVAL", "SCANS"]
-        parts.append(_columns([header, *rows], right=(3,)))
+        parts.append(table(header, rows, right=(3,)))
     tags = sum(len(device.tags) for device in configuration.devices)
     parts.append(f"{_count(len(configuration.devices), 'device')}, {_count(tags, 'tag')}: the configuration is valid")
     return "\n\n".join(parts)
@@ -118,27 +117,6 @@ def redacted_url(url: str) -> str:
         return "…"
     host = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{host}{parts.path}" if parts.scheme and host else "…"
-
-
-def width(text: str) -> int:
-    """Columns of a terminal that ``text`` takes; Chinese characters take two."""
-    if text.isascii():
-        return len(text)
-    signs = (sign for sign in text if not unicodedata.combining(sign))
-    return sum(2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in signs)
-
-
-def _columns(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
-    cells = [[one_line(cell) for cell in row] for row in rows]
-    widths = [max(width(row[column]) for row in cells) for column in range(len(cells[0]))]
-    lines = []
-    for row in cells:
-        padded = []
-        for column, cell in enumerate(row):
-            blank = " " * (widths[column] - width(cell))
-            padded.append(blank + cell if column in right else cell + blank)
-        lines.append("  ".join(padded).rstrip())
-    return "\n".join(lines)
 
 
 def _count(number: int, noun: str) -> str:

@@ -10,7 +10,6 @@ import fcntl
 import logging
 import os
 import secrets
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,21 +17,18 @@ from typing import Any
 
 import msgspec
 from joserfc import jws
-from joserfc.errors import JoseError, SecurityWarning
+from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 from joserfc.util import urlsafe_b64decode
 
 from agent.errors import GongfuError
+from agent.evidence.algorithm import ALGORITHM
 from agent.evidence.files import make_folder, write_atomically
 
 log = logging.getLogger(__name__)
 
-ALGORITHM = "EdDSA"
 TOKEN_LIFETIME_S = 240
 _KEY, _ENROLMENT = "key.json", "enrolment.json"
-
-# RFC 9864 prefers the name Ed25519; the contract says EdDSA, which every JOSE library knows.
-warnings.filterwarnings("ignore", message="EdDSA is deprecated", category=SecurityWarning)
 
 
 class Enrolment(msgspec.Struct, frozen=True):

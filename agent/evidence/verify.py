@@ -13,8 +13,8 @@ from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 
 from agent.errors import GongfuError
+from agent.evidence.algorithm import ALGORITHM
 from agent.evidence.chain import GENESIS, digest_hash
-from agent.evidence.identity import ALGORITHM
 
 
 @dataclass(frozen=True, slots=True)

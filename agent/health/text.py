@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from agent.health.model import BufferStatus, DeviceStatus, Status, UplinkStatus
+from agent.table import table
 
 _SHOWN_FAULTS = 5
 
@@ -38,7 +37,7 @@ def _devices(status: Status) -> str:
     if not status.devices:
         return "no devices are configured → add [[device]] to the configuration"
     rows = [_device_row(device, status) for device in status.devices]
-    lines = [_table(("device", "state", "good", "bad", "last good", "scan", "late", "reconnects"), rows)]
+    lines = [table(("device", "state", "good", "bad", "last good", "scan", "late", "reconnects"), rows)]
     for device in status.devices:
         lines += [f"  {device.name}: {fault}" for fault in device.faults[:_SHOWN_FAULTS]]
         if len(device.faults) > _SHOWN_FAULTS:
@@ -71,7 +70,7 @@ def _facts(status: Status) -> str:
             ("gateway", f"CPU {host.cpu_percent:.0f} %, memory free {size(host.memory_available)}, "
                         f"disk free {size(host.disk_free)}{heat}; agent {size(host.rss)}")
         )  # fmt: skip
-    return _table((), rows)
+    return table((), rows)
 
 
 def _buffer(buffer: BufferStatus, status: Status) -> str:
@@ -96,7 +95,7 @@ def _ledger(status: Status) -> str:
     if not status.ledger:
         return "nothing was lost"
     rows = [(cause, str(loss.count), loss.since, loss.until) for cause, loss in status.ledger.items()]
-    return "lost (gongfu-edge ledger shows each):\n" + _table(("cause", "count", "from", "to"), rows)
+    return "lost (gongfu-edge ledger shows each):\n" + table(("cause", "count", "from", "to"), rows)
 
 
 def _ago(moment: str | None, status: Status) -> str:
@@ -120,16 +119,3 @@ def size(count: int) -> str:
     while value >= 1000 and len(units) > 1:
         value, units = value / 1000, units[1:]
     return f"{value:.0f} {units[0]}" if value >= 100 or units[0] == "B" else f"{value:.1f} {units[0]}"
-
-
-def _width(text: str) -> int:
-    return sum(2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in text)
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, *rows] if header else list(rows)
-    widths = [max(_width(line[column]) for line in lines) for column in range(len(lines[0]))]
-    return "\n".join(
-        "  ".join(cell + " " * (room - _width(cell)) for cell, room in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )

@@ -5,24 +5,21 @@ from __future__ import annotations
 import binascii
 import json
 import math
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
 from joserfc import jws
-from joserfc.errors import JoseError, SecurityWarning
+from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 from joserfc.util import urlsafe_b64decode
 
+from agent.evidence.algorithm import ALGORITHM
 from scripts.sandbox.platform.problems import Problem
 
-ALGORITHMS = ("EdDSA", "Ed25519")
+ALGORITHMS = (ALGORITHM, "Ed25519")
 """The name that the agent uses, and the fully specified one of RFC 9864 for the same thing."""
 MAX_LIFETIME_S = 300
 LEEWAY_S = 30
-
-# RFC 9864 deprecates the name EdDSA; the contract keeps it for the platforms' libraries.
-warnings.filterwarnings("ignore", message="EdDSA is deprecated", category=SecurityWarning)
 
 
 @dataclass(frozen=True, slots=True)

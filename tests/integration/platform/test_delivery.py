@@ -19,9 +19,6 @@ from scripts.sandbox.platform.store import Store
 from tests.support.platform_contract import check_answer, errors
 from tests.support.platform_gateway import FakeGateway, encode, make_digest, platform_with_gateway, until
 
-pytestmark = pytest.mark.filterwarnings("ignore::joserfc.errors.SecurityWarning")
-
-
 # --- enrolment -------------------------------------------------------------------------------------------
 
 

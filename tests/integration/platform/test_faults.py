@@ -9,8 +9,6 @@ import pytest
 from scripts.sandbox.platform import FAULT_KINDS
 from tests.support.platform_gateway import FakeGateway, platform_with_gateway, until
 
-pytestmark = pytest.mark.filterwarnings("ignore::joserfc.errors.SecurityWarning")
-
 
 async def test_errors_are_problems_with_retry_after(tmp_path: Path) -> None:
     async with platform_with_gateway(tmp_path) as (running, gateway):

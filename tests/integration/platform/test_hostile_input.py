@@ -12,8 +12,6 @@ from joserfc.jwk import OctKey, OKPKey
 
 from tests.support.platform_gateway import FakeGateway, encode, make_digest, platform_with_gateway
 
-pytestmark = pytest.mark.filterwarnings("ignore::joserfc.errors.SecurityWarning")
-
 
 def _bodies(gateway: FakeGateway, dice: random.Random) -> list[bytes]:
     good = gateway.next_body()

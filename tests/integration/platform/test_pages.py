@@ -8,8 +8,6 @@ import pytest
 
 from tests.support.platform_gateway import FakeGateway, encode, make_digest, platform_with_gateway
 
-pytestmark = pytest.mark.filterwarnings("ignore::joserfc.errors.SecurityWarning")
-
 EVIL = "<script>alert(1)</script>\"'&"
 
 

@@ -11,8 +11,6 @@ import pytest
 
 from tests.support.platform_gateway import platform_with_gateway
 
-pytestmark = pytest.mark.filterwarnings("ignore::joserfc.errors.SecurityWarning")
-
 ROOT = Path(__file__).resolve().parents[3]
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from agent.config.summary import redacted_url, summary, where, width
+from agent.config.summary import redacted_url, summary, where
+from agent.table import width
 from tests.support.config_driver import device, made, tag, use_plc
 
 

@@ -14,8 +14,6 @@ from joserfc.jwk import OctKey, OKPKey
 from scripts.sandbox.platform.jose import check_detached, check_token, import_public_key, own_id
 from scripts.sandbox.platform.problems import Problem
 
-pytestmark = pytest.mark.filterwarnings("ignore::joserfc.errors.SecurityWarning")
-
 KEY = OKPKey.generate_key("Ed25519")
 PUBLIC = import_public_key(KEY.as_dict(private=False))
 URL = "https://platform.example/api/v1"
@@ -84,6 +82,7 @@ def test_another_key_is_refused() -> None:
     _refused(_token(key=OKPKey.generate_key("Ed25519")))
 
 
+@pytest.mark.filterwarnings('ignore:JWS algorithm "none"')
 def test_alg_none_and_a_shared_secret_are_refused() -> None:
     _refused(_token(alg="none", key=None))
     _refused(_token(alg="HS256", key=OctKey.import_key(json.dumps(PUBLIC.as_dict(private=False)) * 3)))

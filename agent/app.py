@@ -192,6 +192,7 @@ class Agent:
         }
         if self.uplink is not None:
             rooms["uplink"] = self.uplink.run()
+            rooms["reporter"] = self.uplink.reporter(self.snapshot.told_platform).run()
         if self.configuration.file.console.listen:
             rooms["console"] = self._serve_console()
         return rooms

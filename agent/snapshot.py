@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from agent import __version__
 from agent.buffer.recorder import Recorder
+from agent.buffer.records import Stats
 from agent.buffer.store import Store
 from agent.clock import Clock
 from agent.config.model import Configuration
@@ -17,7 +18,6 @@ from agent.evidence.identity import Identity
 from agent.health.host import HostProbe
 from agent.health.progress import Progress
 from agent.health.status import (
-    BufferStatus,
     ConfigStatus,
     DigestStatus,
     LossStatus,
@@ -29,6 +29,7 @@ from agent.health.status import (
     iso,
     ledger_status,
 )
+from agent.platform_status import essence, platform_status
 from agent.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class Snapshot:
         self._rooms = rooms
         self._started = rooms.clock.monotonic()
         self._host = HostProbe(Path(rooms.configuration.file.gateway.data_dir))
-        self._buffer: BufferStatus | None = None
+        self._stats = Stats(bytes=0, samples=0, oldest=None, bytes_written=0)
         self._digests: DigestStatus | None = None
         self._ledger: dict[str, LossStatus] = {}
 
@@ -87,15 +88,13 @@ class Snapshot:
         """Ask the store. Raises StoreUnavailable."""
         rooms, store = self._rooms, self._rooms.store
         now = rooms.clock.now()
-        self._buffer = buffer_status(
-            await store.stats(), max_bytes=int(rooms.configuration.file.buffer.max_size), failing=rooms.recorder.failing
-        )
+        self._stats = await store.stats()
         settled = [await store.last_settled(state) for state in ("accepted", "rejected")]
         self._digests = digest_status(await store.digest_counts(), await store.last_digest(), *settled)
         self._ledger = ledger_status(await store.losses(now - LEDGER_SPAN_US, now))
 
-    def status(self) -> Status:
-        """The status now."""
+    def status(self, *, with_host: bool = True) -> Status:
+        """The status now; ``with_host``: also how the machine is, which takes a library to find out."""
         rooms = self._rooms
         configuration = rooms.configuration
         return assemble(
@@ -106,14 +105,23 @@ class Snapshot:
             uptime_s=rooms.clock.monotonic() - self._started,
             clock=rooms.clock,
             devices=rooms.supervisor.snapshots(),
-            buffer=self._buffer or BufferStatus(bytes=0, samples=0, oldest=None, bytes_written=0),
+            buffer=buffer_status(
+                self._stats,
+                max_bytes=int(configuration.file.buffer.max_size),
+                failing=rooms.recorder.failing,
+            ),
             digests=self._digests or DigestStatus(built=0, pending=0, accepted=0, rejected=0, last_accepted=None),
             config=ConfigStatus(source="file", running_hash=configuration.hash),
             ledger=self._ledger,
             uplink=_uplink_status(rooms.uplink.snapshot()) if rooms.uplink else None,
-            host=self._host.sample(),
+            host=self._host.sample() if with_host else None,
             stalled=rooms.progress.stalled(),
         )
+
+    def told_platform(self) -> tuple[dict[str, Any], bytes]:
+        """What the platform is told now, and what of it is worth a report when it changes."""
+        told = platform_status(self.status(with_host=False), self._rooms.configuration.file)
+        return told, essence(told)
 
     def latest(self) -> Iterator[LatestValue]:
         """The last value of every series, in the order of the configuration."""

@@ -102,9 +102,11 @@ class Ledger(Room):
         )
         return [Upload(*row) for row in rows]
 
-    async def uploaded_bytes(self, since_us: int) -> int:
-        """Bytes that left since then."""
-        ((total,),) = await self._db.read("SELECT COALESCE(SUM(bytes), 0) FROM upload WHERE time >= ?", (since_us,))
+    async def uploaded_bytes(self, since_us: int, kind: str = "") -> int:
+        """Bytes that left since then; ``kind``: in requests of this kind only."""
+        ((total,),) = await self._db.read(
+            "SELECT COALESCE(SUM(bytes), 0) FROM upload WHERE time >= ? AND ? IN ('', kind)", (since_us, kind)
+        )
         return int(total)
 
     # -- bounds --------------------------------------------------------------------------------------

@@ -57,13 +57,15 @@ class DigestRecord:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """One request that carried data out of the plant."""
+    """One request to the platform that left the plant, or may have."""
 
     time: int
     seq: int | None
+    """The digest's number, where it carried one."""
     kind: str
+    """``digest``, ``status`` or ``head`` (a question that carries nothing but the gateway's token)."""
     bytes: int
-    """Bytes of the body on the wire."""
+    """Bytes of the request on the wire: its line, its headers (partly estimated) and its body, compressed."""
     status: int
     """HTTP status; 0: no answer."""
 

@@ -20,35 +20,11 @@ from agent.uplink.answers import (
     judge_failure,
     read_head,
 )
+from agent.uplink.budget import Budget
+from agent.uplink.held import Held, held_by
 from agent.uplink.transport import Transport, Unreachable, compress
 
-DAY_US = 86_400_000_000
 CLOCK_MOVED_US = 1_000_000
-_OVERHEAD = 700
-"""Bytes of a request besides its body: line, headers, token, signature."""
-LONGEST_BUDGET_WAIT_S = 600.0
-"""So that a clock that is corrected meanwhile is noticed."""
-
-
-class Held(Exception):
-    """Nothing more can be sent now; everything is kept. ``after_s``: the platform's own wish.
-
-    ``kind``: ``failing`` (no or no sensible answer), ``refused`` (the platform does not want this gateway, or
-    this chain) or ``waiting`` (for midnight).
-    """
-
-    def __init__(self, reason: str, remedy: str = "", after_s: float | None = None, kind: str = "failing") -> None:
-        super().__init__(reason)
-        self.remedy = remedy
-        self.after_s = after_s
-        self.kind = kind
-
-
-class UploadLedger(Protocol):
-    """What is asked of the store."""
-
-    async def add_upload(self, upload: Upload) -> None: ...
-    async def uploaded_bytes(self, since_us: int) -> int: ...
 
 
 class UplinkClock(Protocol):
@@ -67,23 +43,19 @@ class Bearer(Protocol):
 
 
 class Client:
-    """Requests of one gateway to one platform. ``max_bytes``: what may leave a UTC day."""
+    """Requests of one gateway to one platform; each is counted in the day's budget."""
 
-    def __init__(
-        self, ledger: UploadLedger, identity: Bearer, clock: UplinkClock, transport: Transport, max_bytes: int
-    ) -> None:
-        self._ledger = ledger
+    def __init__(self, identity: Bearer, clock: UplinkClock, transport: Transport, budget: Budget) -> None:
         self._identity = identity
         self._clock = clock
         self._transport = transport
-        self.max_bytes = max_bytes
-        self.bytes_today = 0
+        self._budget = budget
         self.contact_us = 0
         """When the platform answered last; 0: not yet."""
 
     async def head(self) -> Head:
         """The newest digest that the platform has. Raises Held."""
-        answer = await self._ask("GET", "/digests/head")
+        answer = await self._ask("GET", "/digests/head", kind="head")
         head = read_head(answer) if answer.status == 200 else None
         if head is not None:
             return head
@@ -107,22 +79,11 @@ class Client:
         if answer.status not in (200, 204):
             raise held_by(judge_failure(answer))
 
-    async def spend(self, size: int) -> None:
-        """Make sure that ``size`` more bytes may leave today. Raises Held until midnight."""
-        now = self._clock.now()
-        midnight = now - now % DAY_US
-        self.bytes_today = await self._ledger.uploaded_bytes(midnight)
-        if self.bytes_today + size > self.max_bytes:
-            left = (midnight + DAY_US - now) / 1e6
-            raise Held(
-                f"today's {self.max_bytes} bytes are used up; digests go on after midnight UTC",
-                "raise [platform] max_bytes_per_day, or share fewer tags",
-                min(left, LONGEST_BUDGET_WAIT_S),
-                "waiting",
-            )
+    def close(self) -> None:
+        """Close the connection; the next request opens another."""
+        self._transport.close()
 
     async def _send(self, path: str, body: bytes, headers: dict[str, str], seq: int | None, kind: str) -> Answer:
-        await self.spend(len(body) + _OVERHEAD)
         return await self._ask("PUT", path, body, {"Content-Type": "application/json", **headers}, seq, kind)
 
     async def _ask(
@@ -159,25 +120,17 @@ class Client:
     ) -> Answer:
         token = self._identity.token(self._transport.url, self._clock.now() // 1_000_000)
         whole = {**(headers or {}), "Authorization": f"Bearer {token}"}
+        whole_path = f"/gateways/{self._identity.gateway_id}{path}"
         # Until it is known better, everything left: also when this is cancelled half-way.
-        sent, status = len(body or b"") + _OVERHEAD, 0
+        sent, status = self._transport.size(method, whole_path, whole, body), 0
+        reserved = await self._budget.reserve(sent, kind)
         try:
-            answer = await self._transport.request(method, f"/gateways/{self._identity.gateway_id}{path}", whole, body)
-            sent, status = answer.sent, answer.status
+            answer = await self._transport.request(method, whole_path, whole, body)
+            status = answer.status
         except Unreachable as error:
             sent = error.sent
             raise Held(str(error), error.remedy) from error
         finally:
-            if body is not None and sent:
-                self.bytes_today += sent
-                await self._ledger.add_upload(Upload(self._clock.now(), seq, kind, sent, status))
+            await self._budget.settle(reserved, Upload(self._clock.now(), seq, kind, sent, status))
         self.contact_us = self._clock.now()
         return answer
-
-
-def held_by(verdict: Unauthorized | Later) -> Held:
-    """What to do about an answer that settles nothing."""
-    if isinstance(verdict, Unauthorized):
-        remedy = "compare this gateway's clock with the platform's; else enrol again: gongfu-edge enroll"
-        return Held(f"the platform refuses this gateway: {verdict.reason}", remedy, kind="refused")
-    return Held(f"the platform answers {verdict.reason}", after_s=verdict.after_s)

@@ -23,7 +23,10 @@ from agent.errors import GongfuError
 from agent.evidence.chain import GENESIS
 from agent.evidence.identity import Identity
 from agent.uplink.answers import Accepted, Conflict, Head, Rejected
-from agent.uplink.client import Client, Held, UplinkClock, UploadLedger
+from agent.uplink.budget import Budget, UploadLedger
+from agent.uplink.client import Client, UplinkClock
+from agent.uplink.held import Held
+from agent.uplink.reporter import DEADLINE_S, Pace, Reporter, Told
 from agent.uplink.transport import Transport
 
 log = logging.getLogger(__name__)
@@ -91,8 +94,11 @@ class Uplink:
         self._clock = clock
         self._wake = wake or asyncio.Event()
         self._sleep = sleep
+        self._platform = platform
         self._transport = transport or Transport(platform.url, ca_file=platform.ca_file, proxy=platform.proxy.plain)
-        self._client = Client(store, identity, clock, self._transport, int(platform.max_bytes_per_day))
+        self.budget = Budget(store, clock, int(platform.max_bytes_per_day))
+        """Shared with whatever else sends to this platform."""
+        self._client = Client(identity, clock, self._transport, self.budget)
         self._backoff = backoff or Backoff(first_s=1.0, cap_s=60.0)
         self._slow = Backoff(first_s=15.0, cap_s=900.0)
         share = int(hashlib.sha256(identity.own_id.encode()).hexdigest()[:4], 16) / 0xFFFF
@@ -113,9 +119,18 @@ class Uplink:
             contact_us=self._client.contact_us,
             last_error=self._error,
             remedy=self._remedy,
-            bytes_today=self._client.bytes_today,
-            max_bytes_per_day=self._client.max_bytes,
+            bytes_today=self.budget.bytes_today,
+            max_bytes_per_day=self.budget.max_bytes,
         )
+
+    def reporter(self, look: Callable[[], tuple[Told, bytes]]) -> Reporter:
+        """What reports the status that ``look`` gives to the same platform, within the same budget."""
+        section = self._platform
+        transport = Transport(
+            section.url, ca_file=section.ca_file, proxy=section.proxy.plain, read_s=DEADLINE_S, deadline_s=DEADLINE_S
+        )
+        client = Client(self._identity, self._clock, transport, self.budget)
+        return Reporter(look, client, lambda: self._state == "connected", Pace(self._phase))
 
     async def run(self) -> None:
         """Send what there is, wait for more, for ever."""
@@ -162,7 +177,8 @@ class Uplink:
     def _note(self, trouble: Exception) -> float:
         """Say a new kind of trouble once; returns the seconds to wait."""
         held = trouble if isinstance(trouble, Held) else Held(str(trouble), getattr(trouble, "remedy", ""))
-        self._head = None  # whatever happened, ask anew
+        if held.kind != "waiting":
+            self._head = None  # whatever happened, ask anew
         before, self._state = self._state, _state(held.kind)
         if before != self._state or not self._error:
             log.warning("digests are kept: %s%s", held, f" → {held.remedy}" if held.remedy else "")

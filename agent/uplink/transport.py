@@ -113,11 +113,15 @@ class Transport:
         except TimeoutError as error:
             self._cut()
             raise Unreachable(
-                f"no whole answer within {self._deadline_s:g} s", sent=_size(method, self.url + path, headers, body)
+                f"no whole answer within {self._deadline_s:g} s", sent=self.size(method, path, headers, body)
             ) from error
         except (Unreachable, asyncio.CancelledError):
             self._cut()
             raise
+
+    def size(self, method: str, path: str, headers: Mapping[str, str] | None, body: bytes | None) -> int:
+        """Bytes of such a request on the wire, as :attr:`Answer.sent` will say."""
+        return _size(method, self.url + path, headers, body)
 
     def request_now(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """One exchange for a command, without an event loop. Raises Unreachable."""
@@ -146,7 +150,7 @@ class Transport:
         import requests
         import urllib3.exceptions
 
-        sent = _size(method, self.url + path, headers, body)
+        sent = self.size(method, path, headers, body)
         try:
             with link.session().request(
                 method,

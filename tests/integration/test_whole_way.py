@@ -77,6 +77,10 @@ class Platform:
             finally:
                 process.kill()
 
+    def page(self, gateway: str) -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/gateways/{gateway}", timeout=5) as answer:
+            return str(answer.read(), "utf-8")
+
     def gateway(self) -> dict[str, Any]:
         (gateway,) = fetch(f"{self.api}/gateways")
         return dict(gateway)
@@ -106,9 +110,12 @@ def test_digests_are_accepted_verified_and_go_on_after_an_outage(tmp_path: Path)
             eventually("new ones arrive", lambda: platform.gateway()["digests"] > seen + 1)
             eventually("the agent knows", lambda: fetch(status)["digests"]["accepted"] > seen)
             gateway = platform.gateway()
+            eventually("its state is told", lambda: "Last report as sent" in platform.page(gateway["id"]))
+            told = platform.page(gateway["id"])
         values = fetch(f"http://127.0.0.1:{console}/api/latest")
         shown = gongfu_edge("status", "--config", str(config))
     assert gateway["ok"] and gateway["rejected"] == 0 and gateway["verified"] == gateway["digests"]
     assert "sim.parts" in json.dumps(values) and "sim" in shown.stdout
     uploads = gongfu_edge("ledger", "--uploads", "--config", str(config)).stdout
-    assert "201" in uploads
+    assert "201" in uploads and "status" in uploads and "head" in uploads
+    assert "well 正常" in told and "sim" in told

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from agent.backoff import Backoff
 from agent.buffer.records import DigestRecord
@@ -14,10 +15,15 @@ from agent.buffer.store import Store
 from agent.config.model import ByteSize, PlatformSection, Secret
 from agent.evidence.chain import GENESIS, digest_hash
 from agent.evidence.identity import Identity
+from agent.uplink.client import Client
 from agent.uplink.outbox import Uplink
+from agent.uplink.reporter import Pace, Reporter
 from agent.uplink.transport import Transport
 
 NOON_US = 1_800_057_600_000_000 - 1_800_057_600_000_000 % 86_400_000_000 + 43_200_000_000
+
+
+STATUS = {"running_hash": "ab", "attempted_hash": "", "state": "UNSET", "last_error": "", "version": "0.1.0"}
 
 
 class SetClock:
@@ -46,6 +52,10 @@ class Gateway:
         self.clock = SetClock()
         self.wake = asyncio.Event()
         self.waits: list[float] = []
+        self.state: dict[str, Any] = {}
+        """What is reported of this gateway, besides :data:`STATUS`."""
+        self.seconds = 0.0
+        """The reporter's monotonic clock."""
 
     async def build(self, count: int, *, after: tuple[int, str] | None = None, note: str = "") -> None:
         """``count`` more signed digests, behind the last one or ``after`` (seq, hash)."""
@@ -78,8 +88,10 @@ class Gateway:
         return [loss.cause for loss in await self.store.losses(0, 2**62)]
 
     @asynccontextmanager
-    async def running(self, url: str, *, budget: int = 50_000_000, deadline_s: float = 5.0) -> AsyncIterator[Uplink]:
-        """An uplink at work."""
+    async def running(
+        self, url: str, *, budget: int = 50_000_000, deadline_s: float = 5.0, reports: bool = False
+    ) -> AsyncIterator[Uplink]:
+        """An uplink at work; with ``reports`` also a reporter of :attr:`state`."""
         section = PlatformSection(url=url, proxy=Secret(""), max_bytes_per_day=ByteSize(budget))
 
         async def sleep(seconds: float) -> None:
@@ -91,13 +103,25 @@ class Gateway:
             wake=self.wake, sleep=sleep, backoff=Backoff(rng=lambda: 0.5),
             transport=Transport(url, read_s=deadline_s, deadline_s=deadline_s),
         )  # fmt: skip
-        task = asyncio.create_task(uplink.run())
+        tasks = [asyncio.create_task(uplink.run())]
+        if reports:
+            tasks.append(asyncio.create_task(self._reporter(uplink, url, deadline_s).run()))
         try:
             yield uplink
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _reporter(self, uplink: Uplink, url: str, deadline_s: float) -> Reporter:
+        client = Client(
+            self.identity, self.clock, Transport(url, read_s=deadline_s, deadline_s=deadline_s), uplink.budget
+        )
+        return Reporter(
+            lambda: (dict(STATUS, **self.state), json.dumps(self.state).encode()),
+            client, lambda: uplink.snapshot().state == "connected", Pace(0.0, rng=lambda: 0.5),
+            sleep=lambda _: asyncio.sleep(0.002), monotonic=lambda: self.seconds,
+        )  # fmt: skip
 
     async def until_states(self, expected: str) -> None:
         """Wait until the digests are in these states."""

@@ -54,6 +54,10 @@ class ScriptedPlatform:
         seq = max(hashes_by_seq, default=0)
         return {"seq": seq, "hash": hashes_by_seq.get(seq)}
 
+    def statuses(self) -> list[dict[str, Any]]:
+        """What was reported, in order."""
+        return [json.loads(each.body) for each in self.seen if each.path.endswith("/status")]
+
     def puts(self) -> list[int]:
         """Numbers of the digests that were offered, in order."""
         return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -128,7 +129,10 @@ def ago(seconds: float) -> str:
 
 
 def size(byte_count: int) -> str:
-    """A size in kB."""
+    """A size with the unit that fits, powers of ten."""
+    for unit, length in (("GB", 10**9), ("MB", 10**6)):
+        if byte_count >= length:
+            return f"{byte_count / length:,.1f} {unit}"
     return f"{byte_count / 1000:,.1f} kB"
 
 
@@ -148,6 +152,25 @@ def member(value: dict[str, Any], name: str) -> dict[str, Any]:
     """An object within an object; empty where there is none."""
     found = value.get(name)
     return found if isinstance(found, dict) else {}
+
+
+def status(text: str) -> dict[str, Any]:
+    """A gateway's status; empty where it has sent none."""
+    value = json.loads(text) if text else {}
+    return value if isinstance(value, dict) else {}
+
+
+def health(status: dict[str, Any]) -> Markup:
+    """Whether a gateway, or a part of it, is well; what it says of itself is the word."""
+    health = member(status, "health")
+    if not health:
+        return badge("–")
+    parts = [health, *(each for each in member(health, "components").values() if isinstance(each, dict))]
+    if health.get("healthy") is not True:
+        return badge("not well 异常", "bad")
+    if all(each.get("healthy") for each in parts):
+        return badge("well 正常", "good")
+    return badge("degraded 部分异常", "warn")
 
 
 def total(content: dict[str, Any]) -> dict[str, Any]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from scripts.sandbox.platform import parts
+from scripts.sandbox.platform import parts, status_view
 from scripts.sandbox.platform.digest_view import DigestRow
-from scripts.sandbox.platform.html import Child, Markup, both, el, join, page, table
+from scripts.sandbox.platform.html import Child, both, el, page, table
 from scripts.sandbox.platform.store import Gateway
 from scripts.sandbox.platform.verify import ChainReport
 
@@ -31,6 +30,7 @@ def index(rows: list[GatewayRow], now: float) -> str:
         "Gateway|网关",
         "Enterprise|企业",
         "Last seen|最近上报",
+        "Health|运行状态",
         "Digests|摘要|number",
         "Verified|验证",
         "Rejected|已拒绝|number",
@@ -67,6 +67,7 @@ def _gateway_cells(row: GatewayRow, now: float) -> list[Child]:
         el("span", link, el("span", gateway.id, class_="sub")),
         el("span", affiliation.get("enterprise") or "–", el("span", affiliation.get("park", ""), class_="sub")),
         el("span", parts.ago(now - gateway.last_seen), class_="nowrap"),
+        parts.health(parts.status(gateway.status)),
         report.digests,
         parts.proof(report),
         report.rejected,
@@ -87,12 +88,13 @@ def gateway(gateway: Gateway, report: ChainReport, rows: list[DigestRow], now: f
     ]
     zone = next((parts.zone(row.content) for row in rows if row.content), "")  # a rejected digest has none
     cells = [_digest_cells(row, report, zone) for row in rows]
+    version = parts.status(gateway.status).get("version") or gateway.version  # an update does not enrol anew
     older = rows[-1].stored.seq if rows and rows[-1].stored.seq > 1 else 0
     return page(
         gateway.hostname or gateway.id,
         parts.crumbs(("Gateways", "/")),
         el("h1", gateway.hostname or gateway.id),
-        el("p", f"{gateway.id} · {gateway.hardware or '–'} · version {gateway.version or '–'}", class_="muted"),
+        el("p", f"{gateway.id} · {gateway.hardware or '–'} · version {version or '–'}", class_="muted"),
         parts.figures(
             [
                 (str(report.digests), "Digests", "摘要"),
@@ -102,6 +104,7 @@ def gateway(gateway: Gateway, report: ChainReport, rows: list[DigestRow], now: f
             ]
         ),
         parts.chain_notice(report),
+        status_view.facts(gateway, now),
         el("h2", both("Digests", "摘要")),
         table(columns, cells, "No digest has arrived yet. 尚无摘要。"),
         el(
@@ -110,7 +113,7 @@ def gateway(gateway: Gateway, report: ChainReport, rows: list[DigestRow], now: f
             el("a", "Older →", href=f"/gateways/{gateway.id}?before={older}") if older else None,
             class_="pager",
         ),
-        _status(gateway, now),
+        status_view.raw(gateway),
         refresh_s=REFRESH_S if newest else 0,
     )
 
@@ -127,11 +130,3 @@ def _digest_cells(row: DigestRow, report: ChainReport, zone: str) -> list[Child]
         el("span", parts.local(datetime.fromtimestamp(stored.received, UTC), zone), class_="nowrap"),
         parts.size(stored.size),
     ]
-
-
-def _status(gateway: Gateway, now: float) -> Markup | None:
-    if not gateway.status:
-        return None
-    text = json.dumps(json.loads(gateway.status), indent=2, ensure_ascii=False)
-    title = join(both("Last status", "最近状态"), f" {parts.ago(now - gateway.status_at)}")
-    return el("details", el("summary", title), el("pre", text))

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from agent.config.model import FileSection, GatewaySection
+from agent.platform_status import platform_status
+from tests.support.health_status import DOWN, DeviceNow, status
 from tests.support.platform_gateway import FakeGateway, encode, make_digest, platform_with_gateway
 
 EVIL = "<script>alert(1)</script>\"'&"
@@ -93,6 +96,28 @@ async def test_everything_shown_is_escaped(tmp_path: Path) -> None:
         assert (await gateway.request("PUT", path, json=status, headers=gateway.authorized())).status == 204
         for page in ("/", f"/gateways/{gateway.id}", f"/gateways/{gateway.id}/digests/1"):
             assert EVIL in (await _read(gateway, page)).text
+
+
+async def test_a_gateways_own_report_is_shown(tmp_path: Path) -> None:
+    told = platform_status(status(DeviceNow(), DOWN), FileSection(gateway=GatewaySection(name="shop")))
+    async with platform_with_gateway(tmp_path) as (_, gateway):
+        path = f"/gateways/{gateway.id}/status"
+        answer = await gateway.request("PUT", path, json=told | {"version": "9.8.7"}, headers=gateway.authorized())
+        assert answer.status == 204
+        assert "degraded 部分异常" in (await _read(gateway, "/")).text
+        page = (await _read(gateway, f"/gateways/{gateway.id}")).text
+        for expected in (
+            "version 9.8.7",
+            "meter-1",
+            "0 good, 8 bad",
+            "trusted 可信",
+            "1.2 MB of 2.0 GB",
+            "abababababab",
+        ):
+            assert expected in page, expected
+        bare = {"running_hash": "", "attempted_hash": "cd", "state": "FAILED", "last_error": "no data", "version": ""}
+        answer = await gateway.request("PUT", path, json=bare, headers=gateway.authorized())
+        assert answer.status == 204 and "no data" in (await _read(gateway, f"/gateways/{gateway.id}")).text
 
 
 async def test_the_raw_json_is_what_was_delivered(tmp_path: Path) -> None:

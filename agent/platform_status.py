@@ -1,0 +1,108 @@
+"""What the platform is told of this gateway: ``PUT /gateways/{id}/status``, as the contract has it. Pure.
+
+No reading, no tag and no error text of a device is in it: those texts name addresses within the plant.
+A device's name and state are, and how many of its values are bad; that is in every digest, too.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from agent.config.effective import effective
+from agent.config.model import FileSection
+from agent.health.status import DeviceStatus, Status
+
+MOST_BYTES = 200_000
+"""Of the status as JSON; a platform takes at least 256 kB. What lists tags is left out first."""
+
+
+def platform_status(status: Status, file: FileSection) -> dict[str, Any]:
+    """The body of the request; it fits the contract's schema ``Status``."""
+    config, buffer, digests = status.config, status.buffer, status.digests
+    told = {
+        "running_hash": config.running_hash,
+        "attempted_hash": config.attempted_hash,
+        "state": config.status,
+        "last_error": config.last_error,
+        "version": status.version,
+        "time": status.time,
+        "uptime_s": status.uptime_s,
+        "health": _health(status),
+        "clock": msgspec.to_builtins(status.clock),
+        "digests": {"head": digests.last_seq, "pending": digests.pending, "rejected": digests.rejected},
+        "buffer": {
+            "bytes": buffer.bytes,
+            "max_bytes": buffer.max_bytes,
+            "samples": buffer.samples,
+            "oldest": buffer.oldest,
+        },
+        "link": {
+            "operator": file.enterprise.operator,
+            "bytes_today": status.uplink.bytes_today,
+            "max_bytes_per_day": status.uplink.max_bytes_per_day,
+        },
+    }
+    if file.remote.allow:
+        told["effective_config"] = effective(file)
+    return _bounded(told)
+
+
+def essence(told: dict[str, Any]) -> bytes:
+    """What of a status is worth a report of its own when it changes; counts and times that move all the
+    time are not."""
+    return msgspec.json.encode(
+        {
+            **{name: told[name] for name in ("running_hash", "attempted_hash", "state", "last_error", "version")},
+            "health": _states(told["health"]),
+            "clock": (told["clock"]["trusted"], told["clock"]["source"]),
+            "rejected": told["digests"]["rejected"],
+        },
+        order="deterministic",
+    )
+
+
+def _states(health: dict[str, Any]) -> dict[str, Any]:
+    parts = {name: _states(each) for name, each in health.get("components", {}).items()}
+    return {"healthy": health["healthy"], "status": health["status"], "components": parts}
+
+
+def _health(status: Status) -> dict[str, Any]:
+    buffer, digests, clock = status.buffer, status.digests, status.clock
+    devices = {device.name: _device(device) for device in status.devices}
+    parts = {
+        "devices": _part(
+            all(each["healthy"] for each in devices.values()),
+            f"{sum(each['healthy'] for each in devices.values())} of {len(devices)} well",
+            components=devices,
+        ),
+        "buffer": _part(not buffer.failing, "failing" if buffer.failing else "running"),
+        "clock": _part(clock.trusted, clock.source if clock.trusted else "not trusted"),
+        "digests": _part(not digests.rejected, f"{digests.rejected} rejected" if digests.rejected else "running"),
+    }
+    health = status.health
+    return _part(health.healthy, "running" if health.healthy else "; ".join(health.reasons), components=parts)
+
+
+def _device(device: DeviceStatus) -> dict[str, Any]:
+    healthy = device.state in ("starting", "running", "off")
+    return {**_part(healthy, device.state), "good": device.good, "bad": device.bad, "last_good": device.last_good}
+
+
+def _part(healthy: bool, word: str, *, components: dict[str, Any] | None = None) -> dict[str, Any]:
+    part: dict[str, Any] = {"healthy": healthy, "status": word}
+    if components is not None:
+        part["components"] = components
+    return part
+
+
+def _bounded(told: dict[str, Any]) -> dict[str, Any]:
+    if len(msgspec.json.encode(told)) <= MOST_BYTES:
+        return told
+    for device in told.get("effective_config", {}).get("device", []):
+        if device.get("tag"):
+            device["tag"] = f"{len(device['tag'])} tags, too many to list"
+    if len(msgspec.json.encode(told)) > MOST_BYTES:
+        told.pop("effective_config", None)
+    return told

@@ -37,7 +37,7 @@ def _shown(value: Any) -> Any:
         fields = {field.name: field for field in msgspec.structs.fields(value)}
         return {name: _shown(each) for name, each in given.items() if not _is_default(each, fields[name])}
     if isinstance(value, Mapping):
-        if set(value) in ({"env"}, {"file"}):
+        if value and value.keys() <= {"env", "file", "jwe"}:
             return REDACTED  # a reference: whoever wrote it did not want to see what it names
         return {str(name): REDACTED if _is_secret(str(name), each) else _shown(each) for name, each in value.items()}
     if isinstance(value, list | tuple):

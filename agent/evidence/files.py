@@ -31,10 +31,15 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
 
 
 def make_folder(path: Path, mode: int = 0o700) -> None:
-    """Make a folder; as root it gets its parent's owner, so that the daemon may use it."""
+    """Make a folder, and those above it; as root each gets its parent's owner, so that the daemon may use it.
+
+    May be called by several at the same moment. Raises OSError.
+    """
     if path.is_dir():
         return
-    path.mkdir(parents=True, mode=mode)
+    if not path.parent.is_dir():
+        make_folder(path.parent, mode)
+    path.mkdir(mode=mode, exist_ok=True)
     if os.geteuid() == 0:
         owner = path.parent.stat()
         os.chown(path, owner.st_uid, owner.st_gid)

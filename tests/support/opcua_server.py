@@ -60,9 +60,12 @@ class Lab:
         self._uris = await server.get_namespace_array()
         server.iserver.min_session_timeout_ms = plan.get("min_session_timeout_ms", 5_000)
         await self.set(**plan.get("faults", {}))
+        server.iserver.subscription_service._sub_id_counter = plan.get("first_subscription", 77)
         for node in plan["nodes"]:
             await self.add(**node)
         await server.start()
+        if plan.get("ticking"):
+            await self.tick([], plan["ticking"])
 
     async def _secure(self, plan: dict[str, Any]) -> None:
         policies = plan.get("policies") or ["NoSecurity"]

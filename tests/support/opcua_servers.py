@@ -45,6 +45,11 @@ def double(name: str, value: float = 0.0, **more: Any) -> Node:
     return variable(name, "Double", value, **more)
 
 
+def tag(name: str, uri: str = LAB, **more: Any) -> dict[str, Any]:
+    """The configuration's tag for a variable."""
+    return {"name": name, "address": node(name, uri)} | more
+
+
 def node(name: str, uri: str = LAB) -> str:
     """The address of a variable: stable when namespaces change their order."""
     return f"nsu={uri};s={name}"
@@ -115,6 +120,7 @@ class Server:
 
         ``namespaces``: URIs in the order of their indexes, from 2. ``nodes``. ``faults``. ``policies``,
         ``certificate``, ``private_key`` (files), ``tokens`` (anonymous, username, certificate), ``users``.
+        ``ticking``: seconds between steps of every number. ``first_subscription``: id before the first one.
         """
         assert not self._running, "it runs already"
         self._plan |= plan

@@ -175,6 +175,10 @@ def is_invalid(raw: float, invalid: Sequence[float]) -> bool:
     return raw != raw or raw in invalid
 
 
+def _nobody(_text: str) -> None:
+    """Nobody listens."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """What the framework lends to a driver."""
@@ -191,6 +195,8 @@ class Context:
     keeps what must outlive the process, such as keys and pinned certificates. None: nothing can be kept."""
     trust: bool = False
     """An operator is present and says: whoever answers now is the device; pin its identity."""
+    tell: Callable[[str], None] = _nobody
+    """Says a line to the operator, where one is present: what was pinned, what will end soon."""
 
 
 class Driver(Protocol):

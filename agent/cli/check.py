@@ -1,18 +1,130 @@
-"""``gongfu-edge check``: the configuration's summary, or every problem."""
+"""``gongfu-edge check``: the configuration's summary, or every problem; with ``--connect`` the devices too."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import argparse
+import asyncio
+import difflib
+import sys
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent.cli.main import parser_for
+from agent.errors import GongfuError
+from agent.table import table
+
+if TYPE_CHECKING:
+    from agent.config.model import Configuration, Device
+    from agent.trial import Trial
+
+EXAMPLE = """  gongfu-edge check --config press-shop.toml
+  gongfu-edge check --connect
+  gongfu-edge check --connect --trust cnc-1"""
+TAGS_SHOWN = 4
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the summary; problems are raised and printed by the entry point (exit 78)."""
-    parser = parser_for("check", example="  gongfu-edge check --config press-shop.toml")
+    """Print the summary; problems are raised and printed by the entry point (exit 78).
+
+    With ``--connect``: exit 1 when something is wrong with a device.
+    """
+    parser = parser_for("check", example=EXAMPLE)
+    parser.add_argument("device", nargs="*", help="with --connect: only these devices (default: all)")
+    parser.add_argument("--connect", action="store_true", help="open each device and read every tag once")
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="with --connect: trust the certificates that the devices show now",
+    )
+    parser.add_argument("--within", default="30s", metavar="T", help="with --connect: time for a device (default: 30s)")
     options = parser.parse_args(arguments)
+    if (options.trust or options.device) and not options.connect:
+        parser.error("devices and --trust need --connect")
+    within_s = _seconds(parser, options.within)
     from agent.config.parse import load
     from agent.config.summary import summary
 
-    print(summary(load(options.config)))
-    return 0
+    configuration = load(options.config)
+    devices = _chosen(configuration, options) if options.connect else ()
+    print(summary(configuration))
+    return asyncio.run(_connect(configuration, devices, options.trust, within_s)) if options.connect else 0
+
+
+def _seconds(parser: argparse.ArgumentParser, text: str) -> float:
+    from agent.config.units import DURATION_REMEDY, parse_seconds
+
+    found = parse_seconds(text)
+    if not found:
+        parser.error(f'--within: "{text}" is no duration; {DURATION_REMEDY}')
+    return float(found)
+
+
+def _chosen(configuration: Configuration, options: Namespace) -> tuple[Device, ...]:
+    known = {device.name: device for device in configuration.devices}
+    for name in options.device:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            remedy = f"did you mean {near[0]!r}?" if near else f"one of: {', '.join([*known][:10])}"
+            raise GongfuError(f"no device {name!r} in {options.config}", remedy=remedy)
+    return tuple(device for device in configuration.devices if not options.device or device.name in options.device)
+
+
+async def _connect(configuration: Configuration, devices: Sequence[Device], trust: bool, within_s: float) -> int:
+    from agent.trial import excused, trying
+
+    done: list[Trial] = []
+    running: Mapping[str, str] | None = None
+    data_dir = Path(configuration.file.gateway.data_dir)
+    async with trying(devices, data_dir, trust=trust, within_s=within_s) as tasks:
+        for task in tasks:
+            _progress(f"waiting for {task.get_name().removeprefix('try ')} …")
+            trial = await task
+            _progress("")
+            if trial.failed:
+                running = await asyncio.to_thread(_running, configuration) if running is None else running
+                trial = excused(trial, running)
+            done.append(trial)
+            print("\n" + _show(trial), flush=True)
+    wrong = sum(not trial.ok for trial in done)
+    print(
+        f"\n{len(done)} device{'' if len(done) == 1 else 's'}: {len(done) - wrong} ok, {wrong} with something to mend"
+    )
+    return 1 if wrong else 0
+
+
+def _running(configuration: Configuration) -> Mapping[str, str]:
+    """The states of the devices of the agent that runs with this configuration; empty if there is none."""
+    from agent.cli.status import fetch
+    from agent.health.status import decode
+
+    try:
+        status = decode(fetch(configuration.file.console.listen, "/api/status"))
+    except GongfuError:
+        return {}
+    same = status.config.running_hash == configuration.hash
+    return {device.name: device.state for device in status.devices} if same else {}
+
+
+def _show(trial: Trial) -> str:
+    verdict = "ok" if trial.ok else "failed" if trial.failed else "something is wrong"
+    lines = [f"{trial.device} ({trial.driver}): {verdict}, {trial.good} of {trial.tags} tags, {trial.seconds:.1f} s"]
+    lines += [f"  {text}" for text in trial.told]
+    rows = [(_names(each.tags), each.what, each.remedy or "–") for each in trial.findings]
+    if rows:
+        body = table(("tag", "what is wrong", "how to mend it"), rows)
+        lines += [f"  {line}" for line in body.splitlines()]
+    return "\n".join(lines)
+
+
+def _names(tags: Sequence[str]) -> str:
+    if not tags:
+        return "(all)"
+    more = f" and {len(tags) - TAGS_SHOWN} more" if len(tags) > TAGS_SHOWN else ""
+    return ", ".join(tags[:TAGS_SHOWN]) + more
+
+
+def _progress(text: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)

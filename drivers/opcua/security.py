@@ -66,7 +66,9 @@ async def secure(client: Client, options: Options, context: Context) -> str:
         if certificate is None:
             raise _permanent(f"{place} shows no certificate", "have one made in the server, or use another policy")
         own = await asyncio.to_thread(trust.application, context.state_dir, now)
-        trust.check_server(certificate, place, context.device, context.state_dir, now, trust=context.trust)
+        told = trust.check_server(certificate, place, context.device, context.state_dir, now, trust=context.trust)
+        for text in told:
+            context.tell(text)
         policy = _name(offer.SecurityPolicyUri)
         client.application_uri = own.uri
         applied = _CLASSES[policy](certificate, own.certificate, own.key, offer.SecurityMode)

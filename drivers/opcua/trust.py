@@ -33,6 +33,7 @@ NAME = "gongfu-edge"
 KEY_BITS = 2048
 """Every policy takes it, and old servers take no more."""
 VALID_DAYS = 20 * 365
+ENDS_SOON = timedelta(days=30)
 NOT_BEFORE_RELEASE = datetime(2026, 1, 1, tzinfo=UTC)
 """A gateway without a clock believes to be in the past: its certificate must not end there."""
 
@@ -81,19 +82,18 @@ def application(folder: Path | None, now: datetime) -> Application:
 
 def check_server(
     certificate: x509.Certificate, place: str, device: str, folder: Path | None, now: datetime, *, trust: bool
-) -> None:
+) -> list[str]:
     """Compare a server's certificate with the pinned one, or pin it if ``trust``; raises DriverError.
 
     ``place`` is ``host:port``. The certificate is what the server showed; that it holds the key to it
-    is proven when the secure channel is opened.
+    is proven when the secure channel is opened. Returns what an operator should know.
     """
     der = certificate.public_bytes(serialization.Encoding.DER)
     expired = certificate.not_valid_after_utc < now
-    if trust:
-        pin(folder, place, Pin(der, now, expired))
-        return
-    command = f"gongfu-edge check --connect --trust {device}"
     known = pinned(folder, place)
+    if trust:
+        return _trust_now(certificate, known, place, folder, Pin(der, now, expired))
+    command = f"gongfu-edge check --connect --trust {device}"
     if known is None:
         about = f"{describe(certificate)}{' (expired)' if expired else ''}"
         message = f"the certificate of {place} is not trusted yet: {about}"
@@ -111,6 +111,21 @@ def check_server(
     if expired and not known.accepted_expired:
         message = f"the certificate of {place} ended on {_day(certificate.not_valid_after_utc)}"
         raise _permanent(message, f"renew it in the server; to go on with the old one: {command}")
+    left = certificate.not_valid_after_utc - now
+    soon = f"the certificate of {place} ends on {_day(certificate.not_valid_after_utc)}: have it renewed in the server"
+    return [soon] if not expired and left < ENDS_SOON else []
+
+
+def _trust_now(
+    certificate: x509.Certificate, known: Pin | None, place: str, folder: Path | None, new: Pin
+) -> list[str]:
+    if known is not None and known == msgspec.structs.replace(new, pinned=known.pinned):
+        return [f"the certificate of {place} is trusted already: {describe(certificate)}"]
+    pin(folder, place, new)
+    told = f"trusted from now on: {place}, {describe(certificate)}, SHA-1 {thumbprint(certificate)}"
+    if known is not None and known.certificate != new.certificate:
+        told += f" (instead of SHA-256 {fingerprint(x509.load_der_x509_certificate(known.certificate))})"
+    return [told]
 
 
 def matches_pin(certificate: bytes, place: str, folder: Path | None) -> bool:

@@ -1,0 +1,172 @@
+"""Trying devices out: open each, read every tag once, and say what is wrong and how to mend it.
+
+Nothing is recorded, so it works beside a running agent, and before there is one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Hashable, Mapping, MutableMapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from agent.config.model import Device
+from agent.driving import lend
+from drivers.contract import DriverError, PointGroup, Samples
+from drivers.quality import Quality, cause, level
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 32
+"""Devices that are tried at the same time."""
+
+_REMEDIES: Mapping[str, str] = {
+    "address": "look the address up in the device's manual, or with: gongfu-edge browse {device}",
+    "decode": "correct or remove the tag's type",
+    "refused": "see that this user may read it",
+    "timeout": "raise timeout in the device's connection",
+    "device": "the device reports a fault of its own: look at its display or program",
+}
+"""By cause, where the driver has none."""
+_HARMLESS = frozenset({Quality.INVALID})
+"""The device answers rightly that it has no value now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is wrong with a device, or with some of its tags."""
+
+    tags: tuple[str, ...]
+    """Empty: the device as a whole."""
+    what: str
+    remedy: str = ""
+    harmless: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """What became of one device."""
+
+    device: str
+    driver: str
+    tags: int
+    good: int = 0
+    seconds: float = 0.0
+    findings: tuple[Finding, ...] = ()
+    told: tuple[str, ...] = ()
+    """What the driver has to say to the operator."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing needs to be mended."""
+        return all(each.harmless for each in self.findings)
+
+    @property
+    def failed(self) -> bool:
+        """Whether nothing could be read at all."""
+        return any(not each.tags for each in self.findings)
+
+
+@asynccontextmanager
+async def trying(
+    devices: Sequence[Device], data_dir: Path, *, trust: bool, within_s: float
+) -> AsyncIterator[list[asyncio.Task[Trial]]]:
+    """Try devices at the same time, each for so many seconds at most; a task for each, in their order."""
+    shared: dict[Hashable, Any] = {}  # devices on one serial line take turns, as in the agent
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def one(device: Device) -> Trial:
+        async with turns:
+            return await try_device(device, data_dir, shared, trust=trust, within_s=within_s)
+
+    tasks = [asyncio.create_task(one(device), name=f"try {device.name}") for device in devices]
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def try_device(
+    device: Device, data_dir: Path, shared: MutableMapping[Hashable, Any], *, trust: bool, within_s: float
+) -> Trial:
+    """Open a device, read every tag once, close it."""
+    told: list[str] = []
+    context = replace(lend(device, data_dir, _now, shared, trust=trust), tell=told.append)
+    points = tuple(tag.point for tag in device.tags)
+    trial = Trial(device=device.name, driver=device.driver, tags=len(points))
+    begin = time.monotonic()
+    try:
+        async with asyncio.timeout(within_s):
+            driver = device.type.create(device.options, list(points), context)
+            try:
+                await driver.open()
+                samples = await driver.read(PointGroup(points, device.interval)) if points else None
+            finally:
+                await driver.close()
+    except DriverError as error:
+        trial = replace(trial, findings=(Finding((), str(error), error.remedy),))
+    except TimeoutError:
+        what = f"no complete answer within {within_s:g} s"
+        trial = replace(trial, findings=(Finding((), what, "see whether the device is overloaded, or raise --within"),))
+    except Exception as error:
+        log.debug("driver %s", device.driver, exc_info=True)
+        trial = replace(
+            trial, findings=(Finding((), f"driver failed: {error!r}", "report this to the driver's author"),)
+        )
+    else:
+        if samples is not None:
+            trial = replace(trial, good=_good(samples), findings=_findings(device, samples))
+    return replace(trial, seconds=time.monotonic() - begin, told=tuple(told))
+
+
+def excused(trial: Trial, running: Mapping[str, str]) -> Trial:
+    """A device that could not be reached because the running agent holds its only connection is well.
+
+    ``running``: the states of the devices of an agent that runs with this very configuration.
+    """
+    if not trial.failed or running.get(trial.device) not in ("running", "degraded"):
+        return trial
+    (finding, *_) = trial.findings
+    told = f"read by the running agent (gongfu-edge status); a second connection: {finding.what}"
+    return replace(trial, findings=(), told=(*trial.told, told), good=trial.tags)
+
+
+def _good(samples: Samples) -> int:
+    return sum(level(code) != "bad" for code in _last(samples).values())
+
+
+def _last(samples: Samples) -> dict[int, int]:
+    """Point index → the quality of its last row."""
+    return dict(zip(samples.index.tolist(), samples.quality.tolist(), strict=True))
+
+
+def _findings(device: Device, samples: Samples) -> tuple[Finding, ...]:
+    bad = {index: code for index, code in _last(samples).items() if level(code) == "bad"}
+    names = {tag.point.index: tag.point.name for tag in device.tags}
+    findings = []
+    for fault in samples.faults:
+        tags = tuple(names[index] for index in fault.points if bad.pop(index, None) is not None)
+        if tags:
+            findings.append(Finding(tags, str(fault), fault.remedy or _remedy(fault.quality, device)))
+    by_code: dict[int, list[str]] = {}
+    for index, code in bad.items():
+        by_code.setdefault(code, []).append(names[index])
+    for code, tags_of in sorted(by_code.items()):
+        harmless = code in _HARMLESS
+        what = "the device has no value now" if harmless else (cause(code) or "bad")
+        findings.append(Finding(tuple(tags_of), what, "" if harmless else _remedy(code, device), harmless))
+    return tuple(findings)
+
+
+def _remedy(code: int, device: Device) -> str:
+    return _REMEDIES.get(cause(code), "").format(device=device.name)
+
+
+def _now() -> int:
+    return time.time_ns() // 1000

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import AsyncIterator, Hashable
+from collections.abc import AsyncIterator, Hashable, Iterator, MutableMapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -23,14 +23,19 @@ from agent.buffer.store import Event, Store
 from agent.clock import Clock, Correction
 from agent.config.difference import difference
 from agent.config.model import Configuration, Device
+from agent.control.journal import Journal
+from agent.control.loop import ask_platform, hear_engineer
+from agent.control.mailbox import Mailbox
+from agent.control.secrets import EncryptionKey, HidesSecrets
+from agent.control.service import Control, Gateway, compose
 from agent.digest.service import DigestService
 from agent.errors import GongfuError
 from agent.evidence.identity import Identity
 from agent.health.notify import Notifier
 from agent.health.progress import Progress, Watchdog
 from agent.instance import only_instance
-from agent.snapshot import Snapshot
-from agent.supervisor import DeviceRunner, Supervisor
+from agent.snapshot import LatestValue, Snapshot
+from agent.supervisor import DeviceRunner, DeviceSnapshot, Supervisor
 
 log = logging.getLogger(__name__)
 
@@ -47,16 +52,25 @@ FULL_RECORD_US = 900_000_000
 """At least every quarter of an hour every point is recorded in full."""
 
 
-async def run(configuration: Configuration) -> None:
-    """Run the agent until SIGTERM or SIGINT. Raises GongfuError when it cannot start."""
-    stop = asyncio.Event()
+async def run(local: Configuration) -> None:
+    """Run the agent until SIGTERM or SIGINT; SIGHUP takes over the local file. Raises GongfuError when it cannot start.
+
+    ``local``: the local file; what the platform has proven to be good is laid over it.
+    """
+    stop, reload = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    data_dir = Path(configuration.file.gateway.data_dir)
+    loop.add_signal_handler(signal.SIGHUP, reload.set)
+    data_dir = Path(local.file.gateway.data_dir)
     with only_instance(data_dir):
+        journal = Journal(data_dir / "config")
+        key = EncryptionKey.load_or_create(data_dir / "identity")
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(HidesSecrets(key))
+        configuration, _ = compose(local, journal, decrypt=key.decrypt)
         async with _open_store(configuration, data_dir) as store:
-            agent = await Agent.build(configuration, store, data_dir)
+            agent = await Agent.build(configuration, store, data_dir, journal, key, reload)
             await agent.run(stop)
 
 
@@ -75,7 +89,16 @@ async def _open_store(configuration: Configuration, data_dir: Path) -> AsyncIter
 class Agent:
     """Every room of one running agent. Use :meth:`build`, then :meth:`run`."""
 
-    def __init__(self, configuration: Configuration, store: Store, identity: Identity, clock: Clock) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        store: Store,
+        identity: Identity,
+        clock: Clock,
+        journal: Journal,
+        key: EncryptionKey,
+        reload: asyncio.Event,
+    ) -> None:
         self.configuration = configuration
         self.store = store
         self.identity = identity
@@ -87,18 +110,34 @@ class Agent:
         self.digests = DigestService(store, configuration, clock, identity, flush=self.recorder.flush)
         self.uplink = self._make_uplink()
         self.supervisor = Supervisor([])
+        gateway = Gateway(
+            id=lambda: identity.gateway_id,
+            enrolled_admins=lambda: identity.enrolment.admins if identity.enrolment else {},
+            decrypt=key.decrypt,
+        )
+        self.control = Control(self, journal, clock, gateway)
+        self._mailbox = Mailbox(journal.folder)
+        self._reload = reload
         self.snapshot = Snapshot(self)
-        self.shared: dict[Hashable, Any] = {}
+        self.shared: MutableMapping[Hashable, Any] = {}
         """What the drivers of this agent share, such as the connection of a bus."""
         self._events: asyncio.Queue[Event] = asyncio.Queue(maxsize=10_000)
 
     @classmethod
-    async def build(cls, configuration: Configuration, store: Store, data_dir: Path) -> Agent:
+    async def build(
+        cls,
+        configuration: Configuration,
+        store: Store,
+        data_dir: Path,
+        journal: Journal,
+        key: EncryptionKey,
+        reload: asyncio.Event,
+    ) -> Agent:
         """Load the identity, take the next clock epoch, make the devices; nothing connects yet."""
         identity = Identity.load_or_create(data_dir / "identity")
         epoch = int(await store.meta("clock_epoch") or 0) + 1
         await store.set_meta("clock_epoch", str(epoch))
-        agent = cls(configuration, store, identity, Clock(epoch=epoch))
+        agent = cls(configuration, store, identity, Clock(epoch=epoch), journal, key, reload)
         await agent._make_devices()
         return agent
 
@@ -122,6 +161,18 @@ class Agent:
             on_scan=self.progress.mark_scan,
             report=self._report,
         )
+
+    def devices(self) -> list[DeviceSnapshot]:
+        """Every device as it is now."""
+        return self.supervisor.snapshots()
+
+    def latest(self) -> Iterator[LatestValue]:
+        """The last value of every series."""
+        return self.snapshot.latest()
+
+    def now(self) -> int:
+        """UTC microseconds."""
+        return self.clock.now()
 
     async def switch(self, configuration: Configuration) -> None:
         """Take over another configuration while running; only devices that differ are stopped and started.
@@ -188,11 +239,13 @@ class Agent:
             "housekeeping": self._keep_house(),
             "status": self._refresh_status(),
             "digests": self._build_digests(),
+            "engineer": hear_engineer(self.control, self._mailbox, self._reload),
             "watchdog": Watchdog(self.notifier, self.progress).run(),
         }
         if self.uplink is not None:
             rooms["uplink"] = self.uplink.run()
             rooms["reporter"] = self.uplink.reporter(self.snapshot.told_platform).run()
+            rooms["configuration"] = self._ask_platform()
         if self.configuration.file.console.listen:
             rooms["console"] = self._serve_console()
         return rooms
@@ -259,6 +312,12 @@ class Agent:
                 async with asyncio.timeout(HEAD_WAIT):
                     await self.uplink.reconciled.wait()
         await self.digests.run()
+
+    async def _ask_platform(self) -> None:
+        # Its questions stay open for a minute, so they go over a connection of their own.
+        while not (self.identity.enrolment and self.configuration.file.remote.allow):  # noqa: ASYNC110 - files change both
+            await asyncio.sleep(REFRESH)
+        await ask_platform(self.control, self.uplink.beside())
 
     async def _serve_console(self) -> None:
         from agent.console.server import Console

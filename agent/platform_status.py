@@ -14,6 +14,16 @@ from agent.config.effective import effective
 from agent.config.model import FileSection
 from agent.health.status import DeviceStatus, Status
 
+_ESSENTIAL = (
+    "running_hash",
+    "attempted_hash",
+    "state",
+    "last_error",
+    "running_revision",
+    "attempted_revision",
+    "locked_until",
+    "version",
+)
 MOST_BYTES = 200_000
 """Of the status as JSON; a platform takes at least 256 kB. What lists tags is left out first."""
 
@@ -26,6 +36,9 @@ def platform_status(status: Status, file: FileSection) -> dict[str, Any]:
         "attempted_hash": config.attempted_hash,
         "state": config.status,
         "last_error": config.last_error,
+        "running_revision": config.running_revision,
+        "attempted_revision": config.attempted_revision,
+        "locked_until": config.locked_until,
         "version": status.version,
         "time": status.time,
         "uptime_s": status.uptime_s,
@@ -54,7 +67,7 @@ def essence(told: dict[str, Any]) -> bytes:
     time are not."""
     return msgspec.json.encode(
         {
-            **{name: told[name] for name in ("running_hash", "attempted_hash", "state", "last_error", "version")},
+            **{name: told[name] for name in _ESSENTIAL},
             "health": _states(told["health"]),
             "clock": (told["clock"]["trusted"], told["clock"]["source"]),
             "rejected": told["digests"]["rejected"],

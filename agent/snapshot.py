@@ -16,6 +16,7 @@ from agent.clock import Clock
 from agent.config.model import Configuration
 from agent.evidence.identity import Identity
 from agent.health.host import HostProbe
+from agent.health.model import ConfigState
 from agent.health.progress import Progress
 from agent.health.status import (
     ConfigStatus,
@@ -44,6 +45,32 @@ class UplinkSource(Protocol):
     def snapshot(self) -> UplinkSnapshot: ...
 
 
+class Standing(Protocol):
+    """Where remote configuration stands, see :class:`agent.control.journal.Standing`."""
+
+    @property
+    def running(self) -> int: ...
+    @property
+    def attempted(self) -> int: ...
+    @property
+    def attempted_hash(self) -> str: ...
+    @property
+    def state(self) -> ConfigState: ...
+    @property
+    def last_error(self) -> str: ...
+    @property
+    def locked_until_us(self) -> int: ...
+
+
+class ControlSource(Protocol):
+    """What is read of remote configuration."""
+
+    @property
+    def standing(self) -> Standing: ...
+    @property
+    def locked(self) -> bool: ...
+
+
 class Rooms(Protocol):
     """What is read of the agent."""
 
@@ -55,6 +82,9 @@ class Rooms(Protocol):
     progress: Progress
     supervisor: Supervisor
     uplink: UplinkSource | None
+
+    @property
+    def control(self) -> ControlSource: ...
 
 
 class LatestValue(msgspec.Struct, frozen=True):
@@ -111,7 +141,7 @@ class Snapshot:
                 failing=rooms.recorder.failing,
             ),
             digests=self._digests or DigestStatus(built=0, pending=0, accepted=0, rejected=0, last_accepted=None),
-            config=ConfigStatus(source="file", running_hash=configuration.hash),
+            config=self._config(),
             ledger=self._ledger,
             uplink=_uplink_status(rooms.uplink.snapshot()) if rooms.uplink else None,
             host=self._host.sample() if with_host else None,
@@ -122,6 +152,19 @@ class Snapshot:
         """What the platform is told now, and what of it is worth a report when it changes."""
         told = platform_status(self.status(with_host=False), self._rooms.configuration.file)
         return told, essence(told)
+
+    def _config(self) -> ConfigStatus:
+        standing = self._rooms.control.standing
+        return ConfigStatus(
+            source=f"file and revision {standing.running}" if standing.running else "file",
+            running_hash=self._rooms.configuration.hash,
+            attempted_hash=standing.attempted_hash,
+            status=standing.state,
+            last_error=standing.last_error,
+            running_revision=standing.running,
+            attempted_revision=standing.attempted,
+            locked_until=iso(standing.locked_until_us) if self._rooms.control.locked else None,
+        )
 
     def latest(self) -> Iterator[LatestValue]:
         """The last value of every series, in the order of the configuration."""

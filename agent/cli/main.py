@@ -23,6 +23,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("agent.cli.export", "write recorded samples as CSV or JSON lines"),
     "digest": ("agent.cli.digest", "list, show, preview, export and verify digests"),
     "ledger": ("agent.cli.ledger", "show what was lost or shed, and what was uploaded"),
+    "config": ("agent.cli.config", "show what is in force, compare, roll back, lock"),
+    "reload": ("agent.cli.reload", "let the running agent take over the local file"),
     "enroll": ("agent.cli.enroll", "enrol this gateway at a platform with a one-time token"),
 }
 

@@ -62,21 +62,24 @@ class Resolver:
             problems.add(place, "is no reference to a secret", FORM)
             return None
         ((how, name),) = reference.items()
+        if how == "jwe" and isinstance(name, list) and name and all(isinstance(each, str) for each in name):
+            return self._encrypted(name, place, problems)  # one for each of several gateways
         if not isinstance(name, str) or not name:
             problems.add((place, how), f"must be a name in quotes, not {show(name)}", FORM)
             return None
         if how == "jwe":
-            return self._encrypted(name, place, problems)
+            return self._encrypted([name], place, problems)
         return self._variable(name, place, problems) if how == "env" else self._file(name, place, problems)
 
-    def _encrypted(self, jwe: str, place: Place, problems: Problems) -> str | None:
-        try:
-            if self._decrypt is None:
-                raise ValueError("cannot be decrypted here")
-            return self._decrypt(jwe)
-        except ValueError as error:
-            problems.add((place, "jwe"), str(error), "encrypt it to this gateway's own key: gongfu-edge admin sign")
-            return None
+    def _encrypted(self, sealed: list[str], place: Place, problems: Problems) -> str | None:
+        error = ValueError("cannot be decrypted here")
+        for jwe in sealed if self._decrypt else ():
+            try:
+                return self._decrypt(jwe) if self._decrypt else None
+            except ValueError as refusal:
+                error = refusal
+        problems.add((place, "jwe"), str(error), "encrypt it to this gateway's own key: gongfu-edge admin sign")
+        return None
 
     def _variable(self, name: str, place: Place, problems: Problems) -> str | None:
         value = self._environ.get(name)

@@ -80,8 +80,14 @@ class ConfigStatus(_Part, frozen=True):
     """``file``, or the platform that sent it."""
     running_hash: str
     attempted_hash: str = ""
+    """Of the configuration that was tried last; of the bundle where it came to none."""
     status: ConfigState = "UNSET"
     last_error: str = ""
+    running_revision: int = 0
+    """Of the platform's configuration; 0: the local file alone."""
+    attempted_revision: int = 0
+    locked_until: str | None = None
+    """The local engineer keeps the platform out until then."""
 
 
 class LossStatus(_Part, frozen=True):

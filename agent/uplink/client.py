@@ -79,6 +79,19 @@ class Client:
         if answer.status not in (200, 204):
             raise held_by(judge_failure(answer))
 
+    async def desired(self, etag: str, wait_s: int) -> tuple[bytes | None, str]:
+        """What this gateway shall run: (bundle, its ETag); (None, ETag) when that is nothing new. Raises Held.
+
+        ``etag``: of the last answer, empty at first. The platform may keep the question open for ``wait_s``.
+        """
+        headers = {"If-None-Match": etag} if etag else {}
+        answer = await self._ask("GET", f"/config?wait={wait_s}", None, headers)
+        if answer.status in (204, 304):
+            return None, etag if answer.status == 304 else ""
+        if answer.status != 200:
+            raise held_by(judge_failure(answer))
+        return answer.body, answer.headers.get("etag", "")
+
     def close(self) -> None:
         """Close the connection; the next request opens another."""
         self._transport.close()

@@ -123,13 +123,15 @@ class Uplink:
             max_bytes_per_day=self.budget.max_bytes,
         )
 
+    def beside(self, *, deadline_s: float = 0.0) -> Client:
+        """A client over a connection of its own, within the same budget; ``deadline_s``: other than the usual."""
+        section, times = self._platform, {"read_s": deadline_s, "deadline_s": deadline_s} if deadline_s else {}
+        transport = Transport(section.url, ca_file=section.ca_file, proxy=section.proxy.plain, **times)
+        return Client(self._identity, self._clock, transport, self.budget)
+
     def reporter(self, look: Callable[[], tuple[Told, bytes]]) -> Reporter:
         """What reports the status that ``look`` gives to the same platform, within the same budget."""
-        section = self._platform
-        transport = Transport(
-            section.url, ca_file=section.ca_file, proxy=section.proxy.plain, read_s=DEADLINE_S, deadline_s=DEADLINE_S
-        )
-        client = Client(self._identity, self._clock, transport, self.budget)
+        client = self.beside(deadline_s=DEADLINE_S)
         return Reporter(look, client, lambda: self._state == "connected", Pace(self._phase))
 
     async def run(self) -> None:

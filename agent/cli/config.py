@@ -1,0 +1,233 @@
+"""``gongfu-edge config``: what is in force and where it comes from; what was tried; and the local engineer's say."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agent.cli.main import parser_for
+from agent.errors import GongfuError
+
+if TYPE_CHECKING:
+    from agent.config.model import Configuration
+    from agent.config.overlay import Overlay
+    from agent.control.journal import Journal
+
+EXAMPLE = """  gongfu-edge config show --origin
+  gongfu-edge config diff new.toml
+  gongfu-edge config history
+  gongfu-edge config rollback 11
+  gongfu-edge config lock --for 8h"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the subcommand."""
+    parser = parser_for("config", example=EXAMPLE)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    show = commands.add_parser("show", help="every value in force")
+    show.add_argument("--origin", action="store_true", help="also where each value comes from")
+    diff = commands.add_parser("diff", help="what another file, or a revision, would change")
+    diff.add_argument("other", help="a configuration file, or the number of a revision (0: the local file alone)")
+    commands.add_parser("history", help="the revisions that were tried: who signed, when, how it ended")
+    rollback = commands.add_parser("rollback", help="put an earlier revision in force again")
+    rollback.add_argument("revision", nargs="?", type=int, help="its number (default: the one before; 0: none)")
+    lock = commands.add_parser("lock", help="keep the platform out while you work on the machine")
+    lock.add_argument("--for", dest="span", default="8h", metavar="TIME", help="such as 30m, 8h (default) or 1d")
+    commands.add_parser("unlock", help="let the platform in again")
+    options = parser.parse_args(arguments)
+    return _COMMANDS[options.command](_Here(options.config), options)
+
+
+class _Here:
+    """The gateway that the command is about."""
+
+    def __init__(self, path: Path) -> None:
+        from agent.config.parse import load
+        from agent.control.journal import Journal
+
+        self.path = path
+        self.local: Configuration = load(path)
+        self.journal: Journal = Journal(Path(self.local.file.gateway.data_dir) / "config")
+
+    def overlay(self, number: int) -> Overlay | None:
+        """A revision as it lies over the local file; None for 0. Raises GongfuError."""
+        from agent.config.overlay import Overlay
+        from agent.control.secrets import EncryptionKey
+
+        entry = self.journal.revision(number) if number else None
+        if entry is None:
+            if number:
+                raise GongfuError(f"revision {number} is not known here", remedy="gongfu-edge config history")
+            return None
+        key = EncryptionKey.load_or_create(Path(self.local.file.gateway.data_dir) / "identity")
+        return Overlay(entry.config, f"revision {number}", key.decrypt)
+
+    def effective(self, number: int) -> Configuration:
+        """The local file with a revision over it. Raises ConfigurationInvalid."""
+        from agent.config.parse import load
+
+        return load(self.path, overlay=self.overlay(number))
+
+    @contextmanager
+    def agent_stopped(self) -> Iterator[bool]:
+        """Whether no agent runs; while the block lasts none can start then."""
+        data_dir = Path(self.local.file.gateway.data_dir)
+        data_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
+        handle = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            os.close(handle)
+
+
+def _show(here: _Here, options: argparse.Namespace) -> int:
+    from agent.config.overlay import origins
+    from agent.config.parse import read_text, tables
+
+    running = here.journal.standing().running
+    overlay = here.overlay(running)
+    local = tables(read_text(here.path), here.path.name)
+    over = tables(overlay.text, overlay.name) if overlay else {}
+    for path, value, source in origins(local, over, f"revision {running}"):
+        line = f"{path} = {_shown(path, value)}"
+        print(f"{line:<60}  # {source}" if options.origin else line)
+    return 0
+
+
+def _shown(path: str, value: Any) -> str:
+    from agent.control.redact import redacted
+
+    key = path.rpartition(".")[2]
+    return json.dumps(redacted({key: value})[key], ensure_ascii=False, default=str)
+
+
+def _diff(here: _Here, options: argparse.Namespace) -> int:
+    from agent.config.difference import difference
+    from agent.config.parse import load
+
+    running = here.journal.standing().running
+    before = here.effective(running)
+    number = int(options.other) if options.other.isdigit() and not Path(options.other).exists() else None
+    after = here.effective(number) if number is not None else load(Path(options.other), overlay=here.overlay(running))
+    change = difference(before, after)
+    print("\n".join(change.lines()) or "nothing changes")
+    if change.needs_restart:
+        print(f"needs a restart: {', '.join(change.needs_restart)}")
+    return 0
+
+
+def _history(here: _Here, _options: argparse.Namespace) -> int:
+    from agent.cli.times import iso
+    from agent.table import table
+
+    standing = here.journal.standing()
+    rows = []
+    for entry in here.journal.history():
+        mark = "→" if entry.revision == standing.running else ""
+        signed = ", ".join(entry.signers) or "-"
+        rows.append((mark, str(entry.revision), iso(entry.received_us), signed, entry.state, entry.reason))
+    if not rows:
+        print("no revision has come from the platform; the local file alone is in force")
+        return 0
+    print(table(("", "revision", "received", "signed by", "result", "reason"), rows))
+    if not standing.running:
+        print("the local file alone is in force")
+    return 0
+
+
+def _rollback(here: _Here, options: argparse.Namespace) -> int:
+    import msgspec
+
+    standing = here.journal.standing()
+    number = options.revision
+    if number is None:
+        applied = [each.revision for each in here.journal.history() if each.state == "APPLIED"]
+        number = next((each for each in applied if each < standing.running), 0)
+    configuration = here.effective(number)
+    with here.agent_stopped() as stopped:
+        if stopped:
+            here.journal.keep(
+                msgspec.structs.replace(
+                    standing,
+                    running=number,
+                    attempted=number,
+                    attempted_hash=configuration.hash,
+                    state="UNSET",
+                    last_error="",
+                )
+            )
+            print(f"{_name(number)} will be in force when the agent starts")
+            return 0
+    return _ask(here, "rollback", f"{_name(number)} is in force", revision=number)
+
+
+def _lock(here: _Here, options: argparse.Namespace) -> int:
+    from agent.config.units import parse_seconds
+
+    seconds = parse_seconds(options.span)
+    if seconds is None or seconds <= 0:
+        raise GongfuError(f"--for {options.span} is no duration", remedy="write 30m, 8h or 1d")
+    until_us = time.time_ns() // 1000 + int(seconds * 1e6)
+    return _set_lock(here, until_us, f"the platform changes nothing here for {options.span}")
+
+
+def _unlock(here: _Here, _options: argparse.Namespace) -> int:
+    return _set_lock(here, 0, "the platform may change this gateway again")
+
+
+def _set_lock(here: _Here, until_us: int, done: str) -> int:
+    import msgspec
+
+    with here.agent_stopped() as stopped:
+        if stopped:
+            here.journal.keep(msgspec.structs.replace(here.journal.standing(), locked_until_us=until_us))
+            print(done)
+            return 0
+    return _ask(here, "lock", done, until_us=until_us)
+
+
+def reload(config: Path) -> int:
+    """Let the running agent take over the local file."""
+    here = _Here(config)
+    with here.agent_stopped() as stopped:
+        if stopped:
+            raise GongfuError("no agent runs", remedy="the file is taken over when it starts: gongfu-edge run")
+    return _ask(here, "reload", "the local file is in force")
+
+
+def _ask(here: _Here, action: Any, done: str, **details: int) -> int:
+    from agent.control.mailbox import Mailbox
+
+    probation = float(here.local.file.remote.probation)
+    reply = Mailbox(here.journal.folder).ask(action, timeout_s=2 * probation + 60, **details)
+    if reply.refusal:
+        raise GongfuError(reply.refusal)
+    print(done)
+    return 0
+
+
+def _name(number: int) -> str:
+    return f"revision {number}" if number else "the local file alone"
+
+
+_COMMANDS = {
+    "show": _show,
+    "diff": _diff,
+    "history": _history,
+    "rollback": _rollback,
+    "lock": _lock,
+    "unlock": _unlock,
+}

@@ -1,0 +1,72 @@
+"""The loops of remote configuration: ask the platform, hear the local engineer, look again at what waits."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from typing import Protocol
+
+from agent.backoff import Backoff
+from agent.control.mailbox import Mailbox, Reply, Request
+from agent.control.reasons import Refusal
+from agent.control.service import Control
+from agent.uplink.held import Held
+
+log = logging.getLogger(__name__)
+
+WAIT_S = 55
+"""How long the platform may keep a question open; what the contract names."""
+QUICK_S = 2.0
+"""An answer without news that came sooner than this: the platform does not keep questions open."""
+PAUSE_S = 30.0
+"""Between questions to such a platform, on average."""
+LOOK_S = 0.5
+
+
+class Desired(Protocol):
+    """What is asked of :class:`agent.uplink.client.Client`."""
+
+    async def desired(self, etag: str, wait_s: int) -> tuple[bytes | None, str]: ...
+
+
+async def ask_platform(control: Control, client: Desired, *, pause_s: float = PAUSE_S) -> None:
+    """Ask for ever what this gateway shall run; silent as long as nothing changes."""
+    backoff, etag = Backoff(first_s=5.0, cap_s=300.0), ""
+    loop = asyncio.get_running_loop()
+    while True:
+        asked = loop.time()
+        try:
+            bundle, etag = await client.desired(etag, WAIT_S)
+        except Held as trouble:
+            wait = backoff.next()
+            await asyncio.sleep(max(wait, trouble.after_s or 0.0))
+            continue
+        backoff.reset()
+        if bundle is not None:
+            await control.offer(bundle)
+        elif loop.time() - asked < QUICK_S:
+            await asyncio.sleep(pause_s * (0.5 + random.random()))
+
+
+async def hear_engineer(control: Control, mailbox: Mailbox, reload: asyncio.Event) -> None:
+    """Do what commands on this gateway and SIGHUP ask for; and look again at what had to wait."""
+    while True:
+        await asyncio.sleep(LOOK_S)
+        if reload.is_set():
+            reload.clear()
+            await control.reload()
+        request = await asyncio.to_thread(mailbox.take)
+        if request is not None:
+            refusal = await _do(control, request)
+            mailbox.answer(Reply(id=request.id, refusal=refusal.line() if refusal else ""))
+        await control.look_again()
+
+
+async def _do(control: Control, request: Request) -> Refusal | None:
+    if request.action == "reload":
+        return await control.reload()
+    if request.action == "rollback":
+        return await control.roll_back(request.revision)
+    control.lock(request.until_us)
+    return None

@@ -1,0 +1,317 @@
+"""Configuration while running: from the platform, from the local engineer's file, and back again.
+
+What flows in: bundles (bytes), and requests of the local engineer. What flows out: a configuration that the
+plant is switched to, and where it stands for the status. One attempt at a time: verify → dry run → switch →
+probation → in force, or back to what was. On disk the old one stays in force until the new one is proven.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Hashable, Mapping, MutableMapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from agent.config.difference import difference
+from agent.config.model import Configuration, EnterpriseSection
+from agent.config.overlay import Decrypt, Overlay, no_key
+from agent.config.parse import load
+from agent.control.bundle import Bundle, verify
+from agent.control.content import read_content, refusal_of
+from agent.control.journal import Journal, Revision, Standing
+from agent.control.probation import Plant, delivering, probation
+from agent.control.reasons import Refusal
+from agent.control.trial import dry_run
+from agent.control.trust import keep_trust, load_trust
+from agent.errors import ConfigurationInvalid, GongfuError
+
+log = logging.getLogger(__name__)
+
+SWITCH_BACK_S = 5.0
+"""Between tries to go back when the disk does not even allow that."""
+MOST_REPORTED = 200
+"""Lines of a dry run that are kept."""
+
+
+class Switchable(Plant, Protocol):
+    """The agent, as far as its configuration is concerned."""
+
+    configuration: Configuration
+    shared: MutableMapping[Hashable, Any]
+
+    async def switch(self, configuration: Configuration) -> None: ...
+
+
+class ControlClock(Protocol):
+    """What is asked of :class:`agent.clock.Clock`."""
+
+    @property
+    def trusted(self) -> bool: ...
+    def now(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gateway:
+    """Who this is, and whom it trusts."""
+
+    id: Callable[[], str]
+    enrolled_admins: Callable[[], Mapping[str, Any]]
+    decrypt: Decrypt = no_key
+
+
+def compose(
+    local: Configuration, journal: Journal, *, decrypt: Decrypt = no_key, environ: Mapping[str, str] = os.environ
+) -> tuple[Configuration, Standing]:
+    """The configuration to start with: the local file and over it the last revision that was proven.
+
+    An attempt that a crash cut short is over: it failed, and that is written down. A revision that no longer
+    fits the local file is left out, and that is said.
+    """
+    standing = journal.standing()
+    if standing.state == "APPLYING":
+        refusal = Refusal("crashed", f"the agent ended while revision {standing.attempted} was on probation")
+        standing = _failed(journal, standing, refusal)
+    revision = journal.revision(standing.running) if standing.running else None
+    if revision is None:
+        return local, standing
+    made = overlaid(local, Overlay(revision.config, f"revision {revision.revision}", decrypt), environ)
+    if isinstance(made, Configuration):
+        return made, standing
+    log.error("revision %d is not in force any more, the local file is in force alone", standing.running)
+    return local, _failed(journal, msgspec.structs.replace(standing, running=0), made)
+
+
+def overlaid(local: Configuration, overlay: Overlay, environ: Mapping[str, str]) -> Configuration | Refusal:
+    """The local file with an overlay that it allows, or why they do not go together."""
+    content = read_content(overlay.text, local.file.remote.allow, overlay.name)
+    if isinstance(content, Refusal):
+        return content
+    try:
+        return load(local.path, environ, overlay)
+    except ConfigurationInvalid as error:
+        return refusal_of(error)
+
+
+def _failed(journal: Journal, standing: Standing, refusal: Refusal) -> Standing:
+    log.warning("configuration: %s", refusal.line())
+    standing = msgspec.structs.replace(standing, state="FAILED", last_error=refusal.line())
+    journal.keep(standing)
+    entry = journal.revision(standing.attempted)
+    if entry is not None and entry.state == "APPLYING":
+        journal.enter(msgspec.structs.replace(entry, state="FAILED", reason=refusal.line()))
+    return standing
+
+
+class Control:
+    """See the module. Use :meth:`offer`, :meth:`reload`, :meth:`roll_back` and :meth:`lock`."""
+
+    def __init__(
+        self, plant: Switchable, journal: Journal, clock: ControlClock, gateway: Gateway,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:  # fmt: skip
+        self._plant = plant
+        self._journal = journal
+        self._clock = clock
+        self._gateway = gateway
+        self._environ = environ
+        self._busy = asyncio.Lock()
+        self._held: bytes | None = None
+        self._standing = journal.standing()
+        self.changed = asyncio.Event()
+        """Set when :attr:`standing` has changed; whoever waits for it clears it."""
+
+    @property
+    def standing(self) -> Standing:
+        """Where things stand."""
+        return self._standing
+
+    @property
+    def locked(self) -> bool:
+        """Whether the local engineer keeps the platform out for now."""
+        return self._clock.now() < self._standing.locked_until_us
+
+    # -- from the platform ---------------------------------------------------------------------------
+
+    async def offer(self, data: bytes) -> Refusal | None:
+        """Judge a bundle and, if it is to be taken, put it in force; why not, or None.
+
+        What was judged before is not judged again; what only has to wait (for the clock, for the local
+        engineer) is kept and judged by :meth:`look_again`.
+        """
+        async with self._busy:
+            return await self._offer(data)
+
+    async def look_again(self) -> None:
+        """Judge what had to wait, if it need not any more."""
+        if self._held is not None and self._clock.trusted and not self.locked:
+            await self.offer(self._held)
+
+    async def _offer(self, data: bytes) -> Refusal | None:
+        file = self._plant.configuration.file
+        judged = self._verify(data, file.enterprise)
+        if isinstance(judged, Refusal):
+            if judged.code == "not_newer" and self._is_known(data):
+                return None
+            self._held = data if judged.held else None
+            return self._note(judged, _name_of(data))
+        if self.locked:
+            self._held = data
+            return self._note(Refusal("locked", "the local engineer is at work on this gateway"), judged.sha256)
+        self._held = None
+        self._keep_trust(judged)
+        number = judged.payload.revision
+        self._update(newest=number, attempted=number, attempted_hash=judged.sha256, judged=judged.sha256)
+        entry = Revision(
+            revision=number,
+            origin="platform",
+            config=judged.payload.config,
+            signers=tuple(admin.shown for admin in judged.signers),
+            received_us=self._clock.now(),
+        )
+        overlay = Overlay(judged.payload.config, f"revision {number}", self._gateway.decrypt)
+        return await self._attempt(entry, overlay, running=number)
+
+    def _verify(self, data: bytes, enterprise: EnterpriseSection) -> Bundle | Refusal:
+        try:
+            trust = load_trust(self._trust_file, self._kept_trust, self._gateway.enrolled_admins())
+        except GongfuError as error:
+            return Refusal("not_trusted", str(error), error.remedy)
+        now = self._clock.now() if self._clock.trusted else None
+        return verify(data, trust, self._gateway.id(), enterprise, now_us=now, newest=self._standing.newest)
+
+    @property
+    def _trust_file(self) -> Path:
+        return Path(self._plant.configuration.file.remote.trust_file)
+
+    @property
+    def _kept_trust(self) -> Path:
+        return self._journal.folder / "admins.jwks"
+
+    def _keep_trust(self, bundle: Bundle) -> None:
+        new, number = bundle.payload.trust, bundle.payload.revision
+        if new is not None:
+            keep_trust(self._trust_file, self._kept_trust, new, number, self._gateway.enrolled_admins())
+            log.info("administrators were replaced by revision %d", bundle.payload.revision)
+
+    def _is_known(self, data: bytes) -> bool:
+        return _name_of(data) == self._standing.judged
+
+    def _note(self, refusal: Refusal, name: str) -> Refusal:
+        """A bundle that came to nothing before it was an attempt."""
+        if self._standing.last_error != refusal.line():
+            log.warning("configuration from the platform: %s", refusal.line())
+        self._update(state="FAILED", last_error=refusal.line(), attempted_hash=name)
+        return refusal
+
+    # -- from the local engineer ----------------------------------------------------------------------
+
+    async def reload(self) -> Refusal | None:
+        """Take over the local file as it is now, proven by data like any other; why not, or None."""
+        async with self._busy:
+            running = self._standing.running
+            entry = self._journal.revision(running) if running else None
+            overlay = Overlay(entry.config, f"revision {running}", self._gateway.decrypt) if entry else None
+            return await self._attempt(None, overlay, running=running)
+
+    async def roll_back(self, number: int) -> Refusal | None:
+        """Put an earlier revision in force again (0: the local file alone); why not, or None."""
+        async with self._busy:
+            entry = self._journal.revision(number) if number else None
+            if number and entry is None:
+                return Refusal("invalid", f"revision {number} is not known here", "gongfu-edge config history")
+            overlay = Overlay(entry.config, f"revision {number}", self._gateway.decrypt) if entry else None
+            self._update(attempted=number)
+            return await self._attempt(None, overlay, running=number)
+
+    def lock(self, until_us: int) -> None:
+        """Keep the platform out until then (UTC microseconds); 0: let it in again."""
+        self._update(locked_until_us=until_us)
+
+    # -- an attempt -----------------------------------------------------------------------------------
+
+    async def _attempt(self, entry: Revision | None, overlay: Overlay | None, *, running: int) -> Refusal | None:
+        old = self._plant.configuration
+        new = await asyncio.to_thread(self._make, old.path, overlay)
+        if isinstance(new, Refusal):
+            return self._end(entry, new)
+        self._update(attempted_hash=new.hash)
+        change = difference(old, new)
+        if change.needs_restart:
+            sections = ", ".join(f"[{section}]" for section in change.needs_restart)
+            return self._end(entry, Refusal("invalid", f"{sections} changed", "restart the agent to take that over"))
+        if new.hash == old.hash:
+            return self._end(entry, None, running)  # L25: an unchanged configuration touches nothing
+        latest = {each.series: each for each in self._plant.latest()}
+        findings = await dry_run(old, new, latest, now=self._clock.now, shared=self._plant.shared)
+        report = tuple([*change.lines(), *(finding.line() for finding in findings)][:MOST_REPORTED])
+        entry = msgspec.structs.replace(entry, report=report) if entry else None
+        bad = [finding.line() for finding in findings if finding.fault]
+        if bad:
+            more = f"; and {len(bad) - 5} more" if bad[5:] else ""
+            return self._end(entry, Refusal("dry_run_failed", "; ".join(bad[:5]) + more))
+        if entry:
+            self._journal.enter(entry)
+        self._update(state="APPLYING", last_error="")
+        refusal = await self._on_probation(old, new)
+        return self._end(entry, refusal, running)
+
+    def _make(self, path: Path, overlay: Overlay | None) -> Configuration | Refusal:
+        try:
+            local = load(path, self._environ)
+        except ConfigurationInvalid as error:
+            return refusal_of(error)
+        return overlaid(local, overlay, self._environ) if overlay else local
+
+    async def _on_probation(self, old: Configuration, new: Configuration) -> Refusal | None:
+        change, before = difference(old, new), delivering(self._plant)
+        began_us, seconds = self._plant.now(), float(old.file.remote.probation)
+        try:
+            await self._plant.switch(new)
+            refusal = await probation(self._plant, new, change, before, began_us=began_us, seconds=seconds)
+        except GongfuError as error:
+            refusal = Refusal("probation_failed", str(error), error.remedy)
+        if refusal is not None:
+            await self._back_to(old)
+        return refusal
+
+    async def _back_to(self, old: Configuration) -> None:
+        while True:
+            try:
+                return await self._plant.switch(old)
+            except GongfuError as error:
+                log.error("cannot go back to the last good configuration yet: %s", error.line())
+                await asyncio.sleep(SWITCH_BACK_S)
+
+    def _end(self, entry: Revision | None, refusal: Refusal | None, running: int | None = None) -> Refusal | None:
+        state: Literal["APPLIED", "FAILED"] = "FAILED" if refusal else "APPLIED"
+        reason = refusal.line() if refusal else ""
+        if refusal:
+            log.warning("configuration not taken: %s", reason)
+        else:
+            log.info("configuration in force: %s", self._plant.configuration.hash[:12])
+        in_force = self._standing.running if refusal or running is None else running
+        self._update(state=state, last_error=reason, running=in_force)
+        if entry:
+            self._journal.enter(msgspec.structs.replace(entry, state=state, reason=reason, ended_us=self._clock.now()))
+        return refusal
+
+    def _update(self, **changes: Any) -> None:
+        standing = msgspec.structs.replace(self._standing, **changes)
+        if standing != self._standing:
+            self._journal.keep(standing)
+            self._standing = standing
+            self.changed.set()
+
+
+def _name_of(data: bytes) -> str:
+    from agent.control.bundle import read_envelope
+
+    try:
+        return read_envelope(data).sha256
+    except ValueError:
+        return ""

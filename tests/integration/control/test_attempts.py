@@ -1,0 +1,217 @@
+"""A revision is applied live and proven by data, or the gateway is as it was and says why."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from agent.control.reasons import Refusal
+from tests.support.control_agent import CLOCK, HOLE, Plant, a_plant, running, stands, until, value
+from tests.support.control_bundles import Signer
+
+
+@pytest.fixture
+async def plant(tmp_path: Path) -> AsyncIterator[Plant]:
+    async with a_plant(tmp_path) as plant:
+        yield plant
+
+
+async def test_a_good_revision_is_applied_live_and_only_what_differs_is_touched(plant: Plant) -> None:
+    async with running(plant) as agent:
+        before, steady = agent.configuration.hash, agent.supervisor.runners["steady"]
+        assert await agent.control.offer(plant.bundle(7, plant.press(2))) is None
+        assert stands(agent.control) == ("APPLIED", 7, 7)
+        assert value(agent, "press.pressure") == 2
+        assert agent.supervisor.runners["steady"] is steady
+        assert agent.configuration.hash == agent.control.standing.attempted_hash != before
+    entry = plant.journal.revision(7)
+    assert entry is not None and entry.signers == ("Li Wei",) and entry.state == "APPLIED"
+    assert "press.pressure: 1 → 2" in entry.report
+
+
+async def test_a_device_that_does_not_differ_misses_no_scan(plant: Plant) -> None:
+    async with running(plant) as agent:
+        runner = agent.supervisor.runners["steady"]
+        scans, began = runner.snapshot().scans, asyncio.get_running_loop().time()
+        await agent.control.offer(plant.bundle(7, plant.press(2)))
+        due = (asyncio.get_running_loop().time() - began) / 0.05
+        snapshot = runner.snapshot()
+        assert snapshot.scans - scans + snapshot.late >= int(due) - 1
+        await agent.recorder.flush()
+        times = [int(at) async for batch in agent.store.blocks(0, agent.now()) for at in batch.scan_time]
+        assert len(times) > 10
+    assert snapshot.reconnects == 0
+
+
+async def test_a_revision_in_force_is_in_force_after_a_restart(plant: Plant) -> None:
+    async with running(plant) as agent:
+        await agent.control.offer(plant.bundle(7, plant.press(2)))
+        expected = agent.configuration.hash
+    async with running(plant) as agent:
+        assert agent.configuration.hash == expected and stands(agent.control) == ("APPLIED", 7, 7)
+        await until(lambda: value(agent, "press.pressure") == 2)
+
+
+async def test_a_wrong_register_map_is_refused_by_the_dry_run(plant: Plant) -> None:
+    async with running(plant) as agent:
+        before, press = agent.configuration, agent.supervisor.runners["press"]
+        refusal = await agent.control.offer(plant.bundle(7, plant.press(HOLE)))
+        assert (
+            refusal is not None and refusal.code == "dry_run_failed" and "press.pressure: 1 → nothing" in refusal.text
+        )
+        assert agent.configuration is before and agent.supervisor.runners["press"] is press
+        assert stands(agent.control) == ("FAILED", 0, 7)
+        assert agent.control.standing.last_error.startswith("dry_run_failed: ")
+
+
+async def test_L20_what_stops_delivering_during_probation_is_rolled_back(plant: Plant) -> None:
+    async with running(plant) as agent:
+        before = agent.configuration
+        offering = asyncio.create_task(agent.control.offer(plant.bundle(7, plant.press(2))))
+        await until(lambda: agent.configuration is not before)
+        await plant.server.stop()
+        refusal = await offering
+        assert refusal is not None and refusal.code == "probation_failed" and "press" in refusal.text
+        assert agent.configuration is before and stands(agent.control) == ("FAILED", 0, 7)
+        await plant.server.start()
+        await until(lambda: value(agent, "press.pressure") == 1)
+
+
+async def test_L19_a_failed_revision_is_not_tried_again_and_the_running_one_stays_visible(plant: Plant) -> None:
+    async with running(plant) as agent:
+        await agent.control.offer(plant.bundle(7, plant.press(2)))
+        applied = agent.configuration.hash
+        bad = plant.bundle(8, plant.press(HOLE))
+        first = await agent.control.offer(bad)
+        assert isinstance(first, Refusal) and first.code == "dry_run_failed"
+        standing = agent.control.standing
+        assert (standing.running, standing.attempted, standing.state) == (7, 8, "FAILED") and standing.last_error
+        assert standing.attempted_hash != applied == agent.configuration.hash
+        assert await agent.control.offer(bad) is None  # known, and not tried again
+        assert agent.control.standing == standing
+        assert await agent.control.offer(plant.bundle(9, plant.press(3))) is None
+        assert stands(agent.control) == ("APPLIED", 9, 9) and not agent.control.standing.last_error
+
+
+async def test_L25_an_unchanged_configuration_touches_nothing(plant: Plant) -> None:
+    async with running(plant) as agent:
+        before, press = agent.configuration, agent.supervisor.runners["press"]
+        assert await agent.control.offer(plant.bundle(7, plant.press(1))) is None
+        assert agent.configuration is before and agent.supervisor.runners["press"] is press
+        assert stands(agent.control) == ("APPLIED", 7, 7)
+
+
+async def test_devices_are_added_switched_off_and_removed(plant: Plant) -> None:
+    async with running(plant) as agent:
+        assert await agent.control.offer(plant.bundle(7, CLOCK)) is None
+        assert [each.name for each in agent.devices()] == ["steady", "press", "new"]
+        off = plant.press(1).replace("interval", "enabled = false\ninterval")
+        assert await agent.control.offer(plant.bundle(8, off)) is None
+        assert [(each.name, each.state) for each in agent.devices()] == [("steady", "running"), ("press", "off")]
+
+
+async def test_the_digest_period_changes_at_the_end_of_the_running_one(plant: Plant) -> None:
+    async with running(plant) as agent:
+        assert await agent.control.offer(plant.bundle(7, '[digest]\nperiod = "30m"')) is None
+        assert agent.configuration.file.digest.period == 1800
+        assert await agent.store.last_digest() is None
+
+
+@pytest.mark.parametrize(
+    ("config", "code"),
+    [
+        ("[gateway]\nname = 'x'", "sections_not_allowed"),
+        ("[[equipment]]\nname = 'x'", "sections_not_allowed"),
+        ("[digest]\nperoid = '5m'", "invalid"),
+        ("[digest]\nshare = ['nobody.x']", "unresolvable"),
+        ("[[device]]\nname = 'x'\ndriver = 'nonesuch'", "unresolvable"),
+        ("[[device]]\nname = 'x'\ndriver = 'simulated'\ntags_file = '/etc/passwd'", "invalid"),
+    ],
+)
+async def test_what_cannot_be_right_is_refused_before_anything_is_touched(plant: Plant, config: str, code: str) -> None:
+    async with running(plant) as agent:
+        before = agent.configuration
+        refusal = await agent.control.offer(plant.bundle(7, config))
+        assert refusal is not None and refusal.code == code, refusal
+        assert agent.configuration is before and stands(agent.control) == ("FAILED", 0, 7)
+
+
+async def test_a_bundle_that_is_not_for_us_or_of_nobody_is_no_attempt(plant: Plant) -> None:
+    async with running(plant) as agent:
+        stranger = replace(plant, admin=Signer("Li Wei"))
+        for data, code in [
+            (b"{}", "malformed"),
+            (stranger.bundle(7, plant.press(2)), "not_trusted"),
+            (plant.bundle(7, "", selector={"park": "elsewhere"}), "not_addressed"),
+            (plant.bundle(7, "", issued_at="2019-01-01T00:00:00Z", expires_at="2019-01-02T00:00:00Z"), "expired"),
+        ]:
+            refusal = await agent.control.offer(data)
+            assert refusal is not None and refusal.code == code
+            assert agent.control.standing.last_error.startswith(f"{code}: ")
+        assert stands(agent.control) == ("FAILED", 0, 0) and agent.control.standing.newest == 0
+
+
+async def test_neither_a_replay_nor_a_downgrade_is_taken(plant: Plant) -> None:
+    async with running(plant) as agent:
+        await agent.control.offer(plant.bundle(7, plant.press(2)))
+        await agent.control.offer(plant.bundle(8, plant.press(3)))
+        refusal = await agent.control.offer(plant.bundle(7, plant.press(2)))
+        assert refusal is not None and refusal.code == "not_newer" and value(agent, "press.pressure") == 3
+
+
+async def test_a_bundle_waits_for_a_clock_that_is_trusted(plant: Plant) -> None:
+    async with running(plant) as agent:
+        agent.clock.source = "none"
+        refusal = await agent.control.offer(plant.bundle(7, plant.press(2)))
+        assert refusal is not None and refusal.held
+        agent.clock.source = "ntp"
+        await until(lambda: stands(agent.control) == ("APPLIED", 7, 7))
+
+
+async def test_a_lock_keeps_the_platform_out_until_it_ends(plant: Plant) -> None:
+    async with running(plant) as agent:
+        agent.control.lock(agent.now() + 3_600_000_000)
+        refusal = await agent.control.offer(plant.bundle(7, plant.press(2)))
+        assert refusal is not None and refusal.code == "locked" and agent.snapshot.status().config.locked_until
+        agent.control.lock(0)
+        await until(lambda: stands(agent.control) == ("APPLIED", 7, 7))
+
+
+async def test_the_local_engineer_rolls_back_and_the_platform_cannot_replay(plant: Plant) -> None:
+    async with running(plant) as agent:
+        for revision in (7, 8):
+            assert await agent.control.offer(plant.bundle(revision, plant.press(revision))) is None
+        assert await agent.control.roll_back(7) is None
+        assert agent.control.standing.running == 7 and value(agent, "press.pressure") == 7
+        assert await agent.control.roll_back(0) is None
+        assert agent.control.standing.running == 0 and value(agent, "press.pressure") == 1
+        assert await agent.control.offer(plant.bundle(8, plant.press(8))) is None  # known: no attempt
+        assert agent.control.standing.running == 0
+
+
+async def test_a_local_edit_goes_the_same_way(plant: Plant) -> None:
+    async with running(plant) as agent:
+        text = plant.config.read_text()
+        plant.config.write_text(text.replace("holding:1", "holding:5"))
+        assert await agent.control.reload() is None
+        assert value(agent, "press.pressure") == 5
+        plant.config.write_text(text.replace("holding:1", f"holding:{HOLE}"))
+        refusal = await agent.control.reload()
+        assert refusal is not None and refusal.code == "dry_run_failed" and value(agent, "press.pressure") == 5
+        plant.config.write_text(text.replace('flush = "100ms"', 'flush = "200ms"'))
+        refusal = await agent.control.reload()
+        assert refusal is not None and "[buffer] changed" in refusal.text and "restart" in refusal.remedy
+
+
+async def test_a_revision_that_the_local_file_allows_no_more_is_left_out_at_the_next_start(plant: Plant) -> None:
+    async with running(plant) as agent:
+        await agent.control.offer(plant.bundle(7, plant.press(2)))
+    plant.config.write_text(plant.config.read_text().replace('allow = ["device", "digest"]', "allow = []"))
+    async with running(plant) as agent:
+        await until(lambda: value(agent, "press.pressure") == 1)
+        assert agent.control.standing.running == 0
+        assert agent.control.standing.last_error.startswith("sections_not_allowed: ")

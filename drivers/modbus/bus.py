@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from drivers.contract import DriverError, FailureKind
-from drivers.modbus.client import Connection, Refused, as_driver_error
+from drivers.modbus.client import Connection
 from drivers.modbus.options import Link
+from drivers.modbus.refused import Refused, as_driver_error
 from drivers.quality import Quality
 
 _DRAIN_ROUNDS = 20
@@ -65,15 +66,13 @@ class Bus:
 
         ``size``: bytes of data that the answer must have, if it is not a refusal; 0: any.
         """
-        await self._outlive_late_answers(terms.unit)
+        late = await self._outlive_late_answers(terms.unit)
         async with self._my_turn():
-            connection = await self._ready(terms)
+            connection = await self._ready(terms, listen=late)
             await self._pause(terms)
             self._clean = False
             try:
-                pdu = await connection.exchange(request, terms.timeout_s)
-                if size and pdu[0] < 0x80 and (len(pdu) != size + 2 or pdu[1] != size):
-                    raise DriverError(f"{len(pdu) - 2} bytes of data instead of {size}", quality=Quality.MALFORMED)
+                pdu = await connection.exchange(request, terms.timeout_s, size)
                 self._clean = True
                 return pdu
             finally:
@@ -105,22 +104,25 @@ class Bus:
                 raise _again(self._failure)
             yield
 
-    async def _outlive_late_answers(self, unit: int) -> None:
+    async def _outlive_late_answers(self, unit: int) -> bool:
         # Without transaction ids a late answer looks like the answer to the unit's next request. Only
-        # that unit waits; in the name of another it is recognised by its unit id.
+        # that unit waits; in the name of another it is recognised by its unit id. True: one was awaited,
+        # and on a machine that stood still meanwhile it may lie unread.
         wire = (self.link.key, unit)
         until = _late_until.get(wire)
-        if until is not None:
-            await asyncio.sleep(max(0.0, until - asyncio.get_running_loop().time()))
-            if _late_until.get(wire) == until:
-                del _late_until[wire]
+        if until is None:
+            return False
+        await asyncio.sleep(max(0.0, until - asyncio.get_running_loop().time()))
+        if _late_until.get(wire) == until:
+            del _late_until[wire]
+        return True
 
-    async def _ready(self, terms: Terms) -> Connection:
+    async def _ready(self, terms: Terms, *, listen: bool = False) -> Connection:
         if self._connection is not None and not self._connection.connected:
             self.close()
         if self._connection is None:
             self._connection = await self._connected(terms)
-        elif not self._clean:
+        elif listen or not self._clean:
             await self._drain(self._connection)
         self._clean = True
         return self._connection

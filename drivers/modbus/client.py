@@ -8,9 +8,8 @@ cancellation; its lists of Python integers: an answer is handed on as the bytes 
 from __future__ import annotations
 
 import asyncio
-import errno
+import binascii
 import logging
-import ssl
 import struct
 import termios
 from collections.abc import Callable
@@ -27,8 +26,9 @@ from pymodbus.pdu.mei_message import ReadDeviceInformationRequest
 from pymodbus.pdu.register_message import ReadHoldingRegistersRequest, ReadInputRegistersRequest
 from pymodbus.transport.serialtransport import SerialTransport
 
-from drivers.contract import DriverError, FailureKind
+from drivers.contract import DriverError
 from drivers.modbus.options import Link
+from drivers.modbus.refused import refused, tls_context
 from drivers.quality import Quality
 
 READS: dict[int, type[ModbusPDU]] = {
@@ -39,18 +39,12 @@ READS: dict[int, type[ModbusPDU]] = {
 }
 """Everything that is ever asked of a device, but for its identification (43/14)."""
 IDENTIFY = 0x2B
+_ASKED = frozenset((*READS, IDENTIFY))
+_LONGEST_RTU = 256
 
 # It says at ERROR what is returned to us as an error anyway. Whoever sets a level wants to hear it.
 if logging.getLogger("pymodbus").level == logging.NOTSET:
     logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
-
-
-class Refused(Exception):
-    """The connection could not be made; the message says why."""
-
-    def __init__(self, message: str, remedy: str) -> None:
-        super().__init__(message)
-        self.remedy = remedy
 
 
 def read_request(unit: int, function: int, address: int, count: int) -> ModbusPDU:
@@ -72,22 +66,27 @@ class _Answer:
         self.dev_id, self.transaction_id, self.pdu, self.retries = dev_id, transaction_id, pdu, 0
 
 
-class _Sizes(DecodePDU):
-    """Tells the RTU framer how long an answer is; knows nothing but the answers to what we ask."""
-
-    def lookupPduClass(self, data: bytes) -> type[ModbusPDU] | None:  # noqa: N802 - pymodbus's name
-        """None for what cannot be an answer to us: the framer takes it for noise and looks further."""
-        known = (data[1] & 0x7F) in READS or (data[1] & 0x7F) == IDENTIFY
-        return super().lookupPduClass(data) if known and len(data) > 2 else None
-
-
 class _Whole(FramerBase):
-    """What our framers add to pymodbus's: they keep the bytes, and never raise into the event loop."""
+    """What our framers add to pymodbus's: they keep the bytes, know what was asked, and never raise into
+    the event loop."""
 
     heard = 0
     """Pieces of data since the connection was made."""
     stray = ""
     """What came instead of the answer, last."""
+    _function = _size = 0
+
+    def expect(self, function: int, size: int) -> None:
+        """Say what is asked for: a function, and the bytes of data in its answer (0: any)."""
+        self._function, self._size, self.stray = function, size, ""
+
+    def mismatch(self, pdu: bytes) -> str:
+        """Why this cannot be the answer to what was asked; empty when it can."""
+        if pdu[0] & 0x7F != self._function:
+            return f"an answer to function {pdu[0] & 0x7F}"
+        if self._size and pdu[0] < 0x80 and (len(pdu) != self._size + 2 or pdu[1] != self._size):
+            return f"{len(pdu) - 2} bytes of data instead of {self._size}"
+        return ""
 
     def handleFrame(  # type: ignore[override]  # noqa: N802
         self, data: bytes, exp_devid: int, exp_tid: int
@@ -99,12 +98,15 @@ class _Whole(FramerBase):
             while used < len(data):
                 length, unit, tid, pdu = self.decode(data[used:])
                 used += length
-                if not length or not pdu:
+                if not pdu:
                     break
                 if tid != exp_tid:
                     self.stray = f"an answer to request {tid} instead of {exp_tid}"
                 elif exp_devid and unit != exp_devid:
                     self.stray = f"an answer of unit {unit} instead of {exp_devid}"
+                elif not exp_tid and (wrong := self.mismatch(pdu)):
+                    # Without a number it may be the answer to something given up; ours may follow.
+                    self.stray = wrong
                 else:
                     return used, _Answer(unit, tid, pdu)
         except (ModbusException, ValueError, IndexError, struct.error):
@@ -119,17 +121,41 @@ class _Socket(_Whole, FramerSocket):
 
 class _Rtu(_Whole, FramerRTU):
     def decode(self, data: bytes) -> tuple[int, int, int, bytes]:
-        """As pymodbus does, but it also takes what follows the frame, and throws it away: behind the
-        late answer of one unit that is the answer of another.
+        """The first frame with a right checksum, wherever it begins.
+
+        pymodbus's own gives up all that arrived when something at its head looks like a frame and is none:
+        noise before an answer would cost the answer.
         """
-        used, unit, tid, pdu = super().decode(data)
-        if pdu:
-            used = data.index(bytes([unit]) + pdu) + len(pdu) + 3
-        return used, unit, tid, pdu
+        for start in range(len(data) - self.MIN_SIZE + 1):
+            if data[start + 1] & 0x7F in _ASKED and (size := self._whole_at(data[start : start + _LONGEST_RTU])):
+                return start + size, data[start], 0, data[start + 1 : start + size - 2]
+        return max(0, len(data) - _LONGEST_RTU), 0, 0, b""  # a frame may still begin in the rest
+
+    def _whole_at(self, data: bytes) -> int:
+        """Bytes of the frame that ``data`` begins with; 0 when it is not whole or not sound."""
+        kind = self.decoder.lookupPduClass(data)
+        size = kind.calculateRtuFrameSize(data) if kind else 0
+        if not self.MIN_SIZE <= size <= len(data):
+            return 0
+        return size if self.check_CRC(data[: size - 2], int.from_bytes(data[size - 2 : size], "big")) else 0
 
 
 class _Ascii(_Whole, FramerAscii):
-    pass
+    def decode(self, data: bytes) -> tuple[int, int, int, bytes]:
+        """The first line with a right checksum; a colon begins a new one, whatever came before.
+
+        pymodbus's own takes a frame that was cut off and the next one for a single broken one.
+        """
+        used = 0
+        while (end := data.find(b"\r\n", used)) >= 0:
+            line, used = data[used:end].rpartition(b":")[2], end + 2
+            try:
+                body = binascii.a2b_hex(line)
+            except ValueError:
+                continue
+            if len(body) >= 3 and self.check_LRC(body[:-1], body[-1]):
+                return used, body[0], 0, body[1:-1]
+        return used, 0, 0, b""
 
 
 _FRAMERS: dict[str, tuple[FramerType, type[Any]]] = {
@@ -147,11 +173,11 @@ class Connection:
     """One connection, made once and never again: whoever loses it makes a new one."""
 
     def __init__(self, link: Link) -> None:
-        """Must be called in the event loop. Raises :class:`Refused` for unusable TLS files."""
+        """Must be called in the event loop. Raises :class:`~drivers.modbus.refused.Refused` for unusable TLS files."""
         self._link = link
         self._loop = asyncio.get_running_loop()
         self._manager: Any = _client(link, self._on_connection).ctx
-        self._framer: Any = _FRAMERS[link.transport][1](_Sizes(False))
+        self._framer: Any = _FRAMERS[link.transport][1](DecodePDU(False))
         self._manager.framer = self._framer
         # What exceeds it is thrown away unheard; silence and a flood of nonsense are to be told apart.
         self._manager.max_buffer_size = 8192
@@ -167,7 +193,7 @@ class Connection:
         return int(self._framer.heard)
 
     async def connect(self, timeout_s: float) -> None:
-        """Connect; raises :class:`Refused`. Cancelled, it leaves nothing open."""
+        """Connect; raises :class:`~drivers.modbus.refused.Refused`. Cancelled, it leaves nothing open."""
         try:
             if self._link.serial:
                 self._manager.transport = self._open_serial()
@@ -176,13 +202,15 @@ class Connection:
                     self._manager.transport, _ = await self._manager.call_create()
         except (OSError, ValueError, termios.error) as error:
             self.close()
-            raise _refused(self._link, error) from error
+            raise refused(self._link, error) from error
         except BaseException:
             self.close()
             raise
 
-    async def exchange(self, request: ModbusPDU, timeout_s: float) -> bytes:
+    async def exchange(self, request: ModbusPDU, timeout_s: float, size: int = 0) -> bytes:
         """Send a request; the answer's PDU, whose function code is the request's or that plus 0x80.
+
+        ``size``: bytes of data that the answer must have, if it is not a refusal; 0: any.
 
         Raises :class:`DriverError`: TIMEOUT for silence, CONNECTION when the connection broke,
         MALFORMED when something came that was not the answer. After any of them, and when it was
@@ -191,7 +219,8 @@ class Connection:
         manager, framer = self._manager, self._framer
         if not manager.is_active():
             raise DriverError("the connection broke", quality=Quality.CONNECTION)
-        heard, framer.stray, manager.recv_buffer = framer.heard, "", b""
+        framer.expect(request.function_code, size)
+        heard, manager.recv_buffer = framer.heard, b""
         manager.response_future = future = self._loop.create_future()
         request.transaction_id = manager.getNextTID()
         deadline = self._loop.call_later(timeout_s, _expire, future)
@@ -206,8 +235,8 @@ class Connection:
             raise DriverError("the connection broke", quality=Quality.CONNECTION) from error
         finally:
             deadline.cancel()
-        if pdu[0] & 0x7F != request.function_code:
-            raise DriverError(f"an answer to function {pdu[0] & 0x7F}", quality=Quality.MALFORMED)
+        if wrong := framer.mismatch(pdu):
+            raise DriverError(wrong, quality=Quality.MALFORMED)
         return pdu
 
     def close(self) -> None:
@@ -244,54 +273,9 @@ def _client(link: Link, trace: Callable[[bool], None]) -> Any:
     if link.transport == "udp":
         return AsyncModbusUdpClient(link.host, port=link.port, framer=framer, **common)
     if link.transport == "tls":
-        client = AsyncModbusTlsClient(link.host, port=link.port, framer=framer, sslctx=_tls(link), **common)
+        client = AsyncModbusTlsClient(link.host, port=link.port, framer=framer, sslctx=tls_context(link), **common)
         if link.tls[3]:
             create: Any = client.ctx.call_create
             client.ctx.call_create = partial(create, server_hostname=link.tls[3])
         return client
     return AsyncModbusTcpClient(link.host, port=link.port, framer=framer, **common)
-
-
-def _tls(link: Link) -> ssl.SSLContext:
-    ca_file, cert_file, key_file, _ = link.tls
-    try:
-        context = ssl.create_default_context(cafile=ca_file or None)
-        if cert_file:
-            context.load_cert_chain(cert_file, key_file)
-    except (OSError, ValueError) as error:
-        raise Refused(f"{link}: cannot use the TLS files ({error})", "check ca_file, cert_file and key_file") from error
-    return context
-
-
-def _refused(link: Link, error: BaseException | None) -> Refused:
-    code = getattr(error, "errno", None)
-    if link.serial:
-        return _port_refused(link.host, code, error)
-    if isinstance(error, ssl.SSLError):
-        return Refused(f"{link}: TLS failed ({error.reason or error})", "check ca_file and server_name")
-    if code == errno.ECONNREFUSED:
-        return Refused(f"{link} refuses the connection", "check the port, and that Modbus is enabled in the PLC")
-    if error is None or isinstance(error, TimeoutError):
-        return Refused(f"no connection to {link}: it does not answer", "check cable, power and address")
-    return Refused(f"no connection to {link}: {_plain(error)}", "check network, address and name")
-
-
-def _port_refused(path: str, code: int | None, error: BaseException | None) -> Refused:
-    if code in (errno.EAGAIN, errno.EBUSY):
-        return Refused(f"{path} is in use by another program", f"find it with: sudo fuser -v {path}")
-    if code == errno.ENOENT:
-        return Refused(f"{path} does not exist", "plug the converter in; ls /dev/serial/by-id shows what is there")
-    if code in (errno.EACCES, errno.EPERM):
-        remedy = "sudo usermod -aG dialout gongfu-edge, then restart the service"
-        return Refused(f"{path}: permission denied", remedy)
-    return Refused(f"{path} cannot be opened: {_plain(error)}", "check that port names a serial port")
-
-
-def _plain(error: BaseException | None) -> str:
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return " ".join(text.split())
-
-
-def as_driver_error(refused: Refused) -> DriverError:
-    """A refusal as the framework wants it: it goes away by itself."""
-    return DriverError(str(refused), kind=FailureKind.TRANSIENT, quality=Quality.CONNECTION, remedy=refused.remedy)

@@ -69,6 +69,12 @@ class NetServer:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    def say(self, data: bytes) -> None:
+        """Send bytes unasked on every open connection (not over UDP): the echo of something late."""
+        for writer in self._open.values():
+            if writer is not None:
+                writer.write(data)
+
     async def stop(self) -> None:
         """Refuse and drop, as a PLC that is switched off. May be called twice."""
         await self.refuse()

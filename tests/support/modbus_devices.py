@@ -166,13 +166,13 @@ async def foreign_server(transport: str, folder: Path, registers: bytes) -> Asyn
         if transport in ("rtu", "ascii"):
             here, there = await stack.enter_async_context(cable(folder))
             server: Any = ModbusSerialServer(device, framer=FramerType(transport), port=str(there), baudrate=115_200)
-            options = Options(transport=transport, port=str(here), baudrate=115_200)
+            options = Options(transport=transport, port=str(here), baudrate=115_200, timeout="30s")
         else:
             port = free_port()
             kind: Any = ModbusUdpServer if transport == "udp" else ModbusTcpServer
             framer = FramerType.RTU if transport == "rtu-over-tcp" else FramerType.SOCKET
             server = kind(device, framer=framer, address=("127.0.0.1", port))
-            options = Options(transport=transport, host="127.0.0.1", port=port)
+            options = Options(transport=transport, host="127.0.0.1", port=port, timeout="30s")
         await server.serve_forever(background=True)
         stack.push_async_callback(server.shutdown)
         yield options

@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from drivers.contract import DriverError, FailureKind
-from drivers.modbus import Options, driver, reading
+from drivers.modbus import driver, reading
 from drivers.quality import Quality
 from scripts.sandbox.modbus_frames import HEALTHY, Reaction, Request
 from scripts.sandbox.modbus_net import NetServer
 from tests.support.modbus_devices import Bank, Device, points
-
-pytestmark = pytest.mark.soak  # some bounds are too tight for a machine that builds at the same time
+from tests.support.modbus_faults import TIMEOUT_S, to
 
 ADDRESS = Quality.ADDRESS
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[NetServer]:
-    async with NetServer("127.0.0.1", 0, {1: Bank()}) as made:
-        yield made
-
-
-def to(server: NetServer, **options: object) -> Options:
-    return Options(host="127.0.0.1", port=server.port, timeout="200ms", **options)  # type: ignore[arg-type]
-
-
-def bank(server: NetServer) -> Bank:
-    found = server.units[1]
-    assert isinstance(found, Bank)
-    return found
 
 
 def asked(server: NetServer) -> list[tuple[int, int]]:
@@ -41,8 +22,8 @@ def asked(server: NetServer) -> list[tuple[int, int]]:
     return found
 
 
-async def test_L10_hole_is_bisected_and_remembered(server: NetServer) -> None:
-    bank(server).holes = {37}
+async def test_L10_hole_is_bisected_and_remembered(server: NetServer, bank: Bank) -> None:
+    bank.holes = {37}
     async with Device(to(server), points(*(f"holding:{at}" for at in range(100)))) as device:
         wanted = [float(at) if at != 37 else ADDRESS for at in range(100)]
         assert await device.read() == wanted
@@ -55,8 +36,8 @@ async def test_L10_hole_is_bisected_and_remembered(server: NetServer) -> None:
         assert device.faults == ["the device has nothing at holding:37"]
 
 
-async def test_L10_a_gap_that_nobody_wants_is_no_longer_read(server: NetServer) -> None:
-    bank(server).holes = {5}
+async def test_L10_a_gap_that_nobody_wants_is_no_longer_read(server: NetServer, bank: Bank) -> None:
+    bank.holes = {5}
     async with Device(to(server), points("holding:0", "holding:9", "holding:11")) as device:
         assert await device.read() == [0, 9, 11]
         assert device.faults == []
@@ -66,8 +47,8 @@ async def test_L10_a_gap_that_nobody_wants_is_no_longer_read(server: NetServer) 
         assert device.driver.observations()["gaps_not_read"] == ["holding:1-8"]
 
 
-async def test_L10_what_the_device_does_not_read_together_is_not_joined_again(server: NetServer) -> None:
-    bank(server).borders = {64}
+async def test_L10_what_the_device_does_not_read_together_is_not_joined_again(server: NetServer, bank: Bank) -> None:
+    bank.borders = {64}
     async with Device(to(server), points(*(f"holding:{at}" for at in range(40, 100)))) as device:
         assert await device.read() == list(range(40, 100))
         assert await device.read() == list(range(40, 100))
@@ -77,8 +58,8 @@ async def test_L10_what_the_device_does_not_read_together_is_not_joined_again(se
         assert "holding:64" in device.driver.observations()["not_read_across"]
 
 
-async def test_L10_a_device_with_short_requests_is_found_out(server: NetServer) -> None:
-    bank(server).largest = 50
+async def test_L10_a_device_with_short_requests_is_found_out(server: NetServer, bank: Bank) -> None:
+    bank.largest = 50
     async with Device(to(server), points(*(f"holding:{at}" for at in range(200)))) as device:
         assert await device.read() == list(range(200))
         asked(server)
@@ -87,8 +68,8 @@ async def test_L10_a_device_with_short_requests_is_found_out(server: NetServer) 
         assert device.driver.observations()["largest_request"]["holding"] <= 50
 
 
-async def test_L10_a_wholly_wrong_map_is_learned_in_bounded_steps(server: NetServer) -> None:
-    bank(server).holes = set(range(1000, 1200))
+async def test_L10_a_wholly_wrong_map_is_learned_in_bounded_steps(server: NetServer, bank: Bank) -> None:
+    bank.holes = set(range(1000, 1200))
     of = points("holding:0", *(f"holding:{at}" for at in range(1000, 1200)))
     async with Device(to(server), of) as device:
         said = set()
@@ -102,8 +83,8 @@ async def test_L10_a_wholly_wrong_map_is_learned_in_bounded_steps(server: NetSer
         assert asked(server) == [(0, 1)]
 
 
-async def test_L10_extra_requests_of_a_scan_are_bounded(server: NetServer) -> None:
-    bank(server).holes = set(range(0, 125, 2))
+async def test_L10_extra_requests_of_a_scan_are_bounded(server: NetServer, bank: Bank) -> None:
+    bank.holes = set(range(0, 125, 2))
     async with Device(to(server), points(*(f"holding:{at}" for at in range(125)))) as device:
         await device.read()
         assert len(server.requests) <= 1 + reading.EXTRA_REQUESTS
@@ -112,8 +93,8 @@ async def test_L10_extra_requests_of_a_scan_are_bounded(server: NetServer) -> No
         assert got == [ADDRESS if at % 2 == 0 else at for at in range(125)]
 
 
-async def test_L10_a_value_of_two_registers_is_refused_as_a_whole(server: NetServer) -> None:
-    bank(server).holes = {11}
+async def test_L10_a_value_of_two_registers_is_refused_as_a_whole(server: NetServer, bank: Bank) -> None:
+    bank.holes = {11}
     of = points({"address": "holding:10", "type": "float32"}, "holding:10", "holding:12", "holding:9")
     async with Device(to(server), of) as device:
         assert await device.read() == [ADDRESS, 10, 12, 9]
@@ -121,9 +102,9 @@ async def test_L10_a_value_of_two_registers_is_refused_as_a_whole(server: NetSer
 
 
 async def test_L10_hole_survives_a_reconnect_and_is_tried_again_at_last(
-    server: NetServer, monkeypatch: pytest.MonkeyPatch
+    server: NetServer, bank: Bank, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bank(server).holes = {1, 3}
+    bank.holes = {1, 3}
     async with Device(to(server), points(*(f"holding:{at}" for at in range(5)))) as device:
         await device.read()
         await device.driver.close()
@@ -133,7 +114,7 @@ async def test_L10_hole_survives_a_reconnect_and_is_tried_again_at_last(
         assert asked(server) == [(0, 1), (2, 1), (4, 1), (1, 1)], "a new connection may mean a new program: one probe"
         await device.read()
         assert asked(server) == [(0, 1), (2, 1), (4, 1)], "and no more until it is time"
-        bank(server).holes = set()
+        bank.holes = set()
         monkeypatch.setattr(driver, "PROBE_S", 0.0)
         device.driver._probe_due_s = 0.0
         for _ in range(3):
@@ -145,8 +126,8 @@ async def test_L10_hole_survives_a_reconnect_and_is_tried_again_at_last(
         assert asked(server) == [(0, 5)]
 
 
-async def test_L10_a_device_that_has_nothing_of_ours_is_still_watched(server: NetServer) -> None:
-    bank(server).holes = {5}
+async def test_L10_a_device_that_has_nothing_of_ours_is_still_watched(server: NetServer, bank: Bank) -> None:
+    bank.holes = {5}
     async with Device(to(server), points("holding:5")) as device:
         for _ in range(3):
             assert await device.read() == [ADDRESS]
@@ -155,8 +136,8 @@ async def test_L10_a_device_that_has_nothing_of_ours_is_still_watched(server: Ne
             await device.read()
 
 
-async def test_L21_one_refused_table_leaves_the_others(server: NetServer) -> None:
-    bank(server).refuse = {4: 1}
+async def test_L21_one_refused_table_leaves_the_others(server: NetServer, bank: Bank) -> None:
+    bank.refuse = {4: 1}
     of = points("input:0", "holding:1", "coil:1", "input:500", "discrete:1")
     async with Device(to(server), of) as device:
         assert await device.read() == [Quality.REFUSED, 1, 1, Quality.REFUSED, 1]
@@ -169,20 +150,22 @@ async def test_L21_one_refused_table_leaves_the_others(server: NetServer) -> Non
 
 
 @pytest.mark.parametrize("code", [4, 5, 6, 8, 99])
-async def test_L21_a_fault_of_the_device_is_not_remembered(server: NetServer, code: int) -> None:
-    bank(server).refuse = {3: code}
+async def test_L21_a_fault_of_the_device_is_not_remembered(server: NetServer, bank: Bank, code: int) -> None:
+    bank.refuse = {3: code}
     async with Device(to(server), points("holding:1", "holding:2", "coil:1")) as device:
         assert await device.read() == [Quality.DEVICE, Quality.DEVICE, 1]
         assert f"(exception {code})" in device.faults[0]
-        bank(server).refuse = {}
+        bank.refuse = {}
         assert await device.read() == [1, 2, 1]
         assert len(server.requests) == 4
         assert device.faults == []
 
 
 @pytest.mark.parametrize("code", [10, 11])
-async def test_L21_a_unit_that_is_away_behind_a_gateway_fails_as_a_whole(server: NetServer, code: int) -> None:
-    bank(server).refuse = {3: code, 1: code}
+async def test_L21_a_unit_that_is_away_behind_a_gateway_fails_as_a_whole(
+    server: NetServer, bank: Bank, code: int
+) -> None:
+    bank.refuse = {3: code, 1: code}
     async with Device(to(server), points("holding:1", "coil:1", "holding:900")) as device:
         with pytest.raises(DriverError, match="gateway") as caught:
             await device.read()
@@ -195,7 +178,7 @@ async def test_L21_one_silent_request_costs_its_own_points(server: NetServer) ->
         return Reaction(silent=True) if request.function == 4 else HEALTHY
 
     of = points("holding:1", "input:1", "coil:1", "holding:900")
-    async with Device(to(server), of) as device:
+    async with Device(to(server, timeout=TIMEOUT_S), of) as device:
         assert await device.read() == [1, 1, 1, 900]
         server.react = deaf_to_inputs
         assert await device.read() == [1, Quality.TIMEOUT, 1, 900]
@@ -206,8 +189,8 @@ async def test_L21_one_silent_request_costs_its_own_points(server: NetServer) ->
 
 async def test_L21_silence_on_some_requests_starves_no_other(server: NetServer) -> None:
     """Two requests without an answer end a scan; the next one begins with the others."""
-    silent = Quality.TIMEOUT
-    async with Device(to(server, max_gap=0), points(*(f"holding:{at}" for at in range(0, 50, 10)))) as device:
+    silent, of = Quality.TIMEOUT, points(*(f"holding:{at}" for at in range(0, 50, 10)))
+    async with Device(to(server, max_gap=0, timeout=TIMEOUT_S), of) as device:
         await device.read()
         server.react = lambda request: Reaction(silent=request.address in (10, 20))
         assert await device.read() == [0, silent, silent, silent, silent], "the rest is not asked"
@@ -220,7 +203,7 @@ async def test_L21_silence_on_some_requests_starves_no_other(server: NetServer) 
 
 async def test_a_device_that_ignores_our_first_request_still_comes_up(server: NetServer) -> None:
     server.react = lambda request: Reaction(silent=request.address == 0)
-    async with Device(to(server, max_gap=0), points("holding:0", "holding:50")) as device:
+    async with Device(to(server, max_gap=0, timeout=TIMEOUT_S), points("holding:0", "holding:50")) as device:
         with pytest.raises(DriverError):
             await device.read()
         await device.driver.close()
@@ -230,5 +213,5 @@ async def test_a_device_that_ignores_our_first_request_still_comes_up(server: Ne
 
 async def test_a_refusal_without_a_code_is_a_fault_of_the_device(server: NetServer) -> None:
     server.react = lambda request: Reaction(pdu=b"\x83") if request.function == 3 else HEALTHY
-    async with Device(to(server), points("coil:1", "holding:1")) as device:
+    async with Device(to(server, timeout=TIMEOUT_S), points("coil:1", "holding:1")) as device:
         assert await device.read() in ([1, Quality.DEVICE], [1, Quality.MALFORMED], [1, Quality.TIMEOUT])

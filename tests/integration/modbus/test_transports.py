@@ -30,8 +30,7 @@ from tests.support.modbus_devices import (
     golden_points,
     points,
 )
-
-pytestmark = pytest.mark.soak  # some bounds are too tight for a machine that builds at the same time
+from tests.support.modbus_faults import PATIENT_S, on, to
 
 TRANSPORTS = ["tcp", "udp", "rtu-over-tcp", "rtu", "ascii"]
 
@@ -65,10 +64,10 @@ async def test_tls_with_the_devices_own_authority(tmp_path: Path) -> None:
     server = ModbusTlsServer(unit, sslctx=context, address=("127.0.0.1", port))
     await server.serve_forever(background=True)
     try:
-        known = Options(transport="tls", host="127.0.0.1", port=port, ca_file=str(certificate))
+        known = Options(transport="tls", host="127.0.0.1", port=port, ca_file=str(certificate), timeout=PATIENT_S)
         async with Device(known, points("holding:0", "holding:2")) as device:
             assert await device.read() == [7, 9]
-        unknown = Device(Options(transport="tls", host="127.0.0.1", port=port), points("holding:0"))
+        unknown = Device(Options(transport="tls", host="127.0.0.1", port=port, timeout=PATIENT_S), points("holding:0"))
         with pytest.raises(DriverError, match="TLS failed") as caught:
             await unknown.driver.open()
         assert "ca_file" in caught.value.remedy
@@ -103,10 +102,10 @@ def self_signed(folder: Path) -> tuple[Path, Path]:
 
 async def test_device_identification() -> None:
     async with NetServer("127.0.0.1", 0, {1: Bank(), 2: object()}) as server:  # type: ignore[dict-item]
-        async with Device(Options(host="127.0.0.1", port=server.port), points("holding:0")) as device:
+        async with Device(to(server), points("holding:0")) as device:
             found = await device.driver.identify()
             assert found == {"vendor": "Gongfu", "product_code": "BANK-1", "revision": "2.0"}
-        async with Device(Options(host="127.0.0.1", port=server.port, unit=2), points("holding:0")) as device:
+        async with Device(to(server, unit=2), points("holding:0")) as device:
             with pytest.raises(DriverError, match="illegal function"):
                 await device.driver.identify()
 
@@ -114,10 +113,11 @@ async def test_device_identification() -> None:
 @pytest.mark.parametrize("framer", ["rtu", "ascii"])
 async def test_a_paced_line_is_read_in_few_long_requests(framer: str, tmp_path: Path) -> None:
     of = points(*(f"holding:{at}" for at in range(60)), "holding:700", "coil:9", "input:1")
-    async with SerialLine(tmp_path / "tty", 115_200, {3: Bank()}, framer) as line:
-        options = Options(transport=framer, port=str(line.link), baudrate=115_200, unit=3)
-        async with Device(options, of) as device:
-            assert await device.read() == [*range(60), 700, 1, 1]
+    async with (
+        SerialLine(tmp_path / "tty", 115_200, {3: Bank()}, framer) as line,
+        Device(on(line, transport=framer, unit=3), of) as device,
+    ):
+        assert await device.read() == [*range(60), 700, 1, 1]
     assert [(request.function, request.count) for request in line.requests] == [(1, 1), (3, 60), (3, 1), (4, 1)]
 
 
@@ -125,8 +125,7 @@ async def test_L22_silence_is_kept_between_requests(tmp_path: Path) -> None:
     of = points("holding:0", "holding:500", "holding:1000", "input:0")
     async with SerialLine(tmp_path / "tty", 9600, {1: Bank(), 2: Bank()}) as line:
         shared: dict[object, object] = {}
-        one = Options(transport="rtu", port=str(line.link), unit=1)
-        two = Options(transport="rtu", port=str(line.link), unit=2)
+        one, two = (on(line, baudrate=9600, unit=unit) for unit in (1, 2))
         async with Device(one, of, shared) as first, Device(two, of, shared) as second:
             for _ in range(2):
                 await first.read()
@@ -148,8 +147,7 @@ async def test_L22_gaps_are_kept_between_requests_and_units() -> None:
         shared: dict[object, object] = {}
         gaps = {"request_gap": "10ms", "unit_gap": "40ms", "max_gap": 0}
         of = points("holding:0", "holding:5", "holding:9")
-        one = Options(host="127.0.0.1", port=server.port, unit=1, **gaps)
-        two = Options(host="127.0.0.1", port=server.port, unit=2, **gaps)
+        one, two = (to(server, unit=unit, **gaps) for unit in (1, 2))
         async with Device(one, of, shared) as first, Device(two, of, shared) as second:
             await first.read()
             await second.read()

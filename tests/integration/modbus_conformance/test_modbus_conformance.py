@@ -42,7 +42,7 @@ class OnTheNetwork:
             port = probe.getsockname()[1]
         self.type = load("modbus")
         self.server = NetServer("127.0.0.1", port, Plant().net_units, framer=framer, udp=udp)
-        self.connection = {"transport": transport, "host": "127.0.0.1", "port": port, "unit": 1, "timeout": "300ms"}
+        self.connection = {"transport": transport, "host": "127.0.0.1", "port": port, "unit": 1, "timeout": "500ms"}
         self.plugged = False
 
     @property
@@ -72,7 +72,7 @@ class OnASerialLine:
         self.type = load("modbus")
         self.line = SerialLine(folder / "tty", 115_200, Plant().net_units, framer)
         self.connection = {"transport": framer, "port": str(self.line.link), "baudrate": 115_200, "unit": 1}
-        self.connection["timeout"] = "300ms"
+        self.connection["timeout"] = "500ms"
         self.plugged = False
 
     @property

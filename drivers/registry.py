@@ -23,6 +23,7 @@ ENTRY_POINT_GROUP = "gongfu_edge.drivers"
 
 _BUILT_IN: Mapping[str, str] = {
     "modbus": "drivers.modbus:DRIVER",
+    "opcua": "drivers.opcua:DRIVER",
     "simulated": "drivers.simulated:DRIVER",
 }
 

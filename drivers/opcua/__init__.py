@@ -1,1 +1,29 @@
-"""OPC UA over opc.tcp; reads, browses and subscribes only."""
+"""OPC UA over opc.tcp; reads, browses and subscribes only.
+
+Addresses: see :mod:`drivers.opcua.address`; options: :class:`~drivers.opcua.options.Options`. asyncua is
+imported when a device is created, and in few modules only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from drivers.contract import Context, Driver, DriverType, Point, Problem
+from drivers.opcua.address import check_points
+from drivers.opcua.options import Options, check_options
+
+
+def _create(options: Options, points: Sequence[Point], context: Context) -> Driver:
+    from drivers.opcua.driver import OpcUaDriver
+
+    return OpcUaDriver(options, points, context)
+
+
+def _check(options: Options, points: Sequence[Point]) -> Sequence[Problem]:
+    """Everything wrong with the options and the points."""
+    return [*check_options(options), *check_points(points)]
+
+
+DRIVER = DriverType("opcua", Options, _create, _check)
+
+__all__ = ["DRIVER", "Options"]

@@ -40,7 +40,13 @@ def main(arguments: Sequence[str]) -> int:
     export.add_argument("directory", type=Path)
     verify = commands.add_parser("verify", help="check signatures, sequence and chain; needs no agent")
     verify.add_argument("path", type=Path, nargs="+", help="digest files or folders")
-    verify.add_argument("--keys", type=Path, required=True, help="JWKS with the gateway's public key")
+    verify.add_argument(
+        "--keys",
+        type=Path,
+        required=True,
+        action="append",
+        help="JWKS with a gateway's public key; may be repeated",
+    )
     for each in (listing, show, export, verify, commands.choices["preview"]):
         each.add_argument("--config", type=Path, default=argparse.SUPPRESS, metavar="FILE")
     options = parser.parse_args(arguments)
@@ -50,11 +56,13 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _verify(options: Namespace) -> int:
-    from agent.evidence.verify import verify_paths
+    from agent.evidence.verify import verdicts, verify_paths
 
-    results = verify_paths(options.path, options.keys)
+    results = verify_paths(options.path, *options.keys)
     for result in results:
         print(result.line())
+    for line in verdicts(results):
+        print(line)
     failed = sum(not result.ok for result in results)
     print(f"{len(results) - failed} verified, {failed} failed")
     return 1 if failed or not results else 0

@@ -23,6 +23,7 @@ from agent.buffer.store import Event, Store
 from agent.clock import Clock, Correction
 from agent.config.difference import difference
 from agent.config.model import Configuration, Device
+from agent.control.effective import effective
 from agent.control.journal import Journal
 from agent.control.loop import ask_platform, hear_engineer
 from agent.control.mailbox import Mailbox
@@ -244,11 +245,15 @@ class Agent:
         }
         if self.uplink is not None:
             rooms["uplink"] = self.uplink.run()
-            rooms["reporter"] = self.uplink.reporter(self.snapshot.told_platform).run()
+            rooms["reporter"] = self.uplink.reporter(self._tell).run()
             rooms["configuration"] = self._ask_platform()
         if self.configuration.file.console.listen:
             rooms["console"] = self._serve_console()
         return rooms
+
+    def _tell(self) -> tuple[dict[str, Any], bytes]:
+        file = self.configuration.file
+        return self.snapshot.told_platform(effective(file) if file.remote.allow else None)
 
     async def _flush_for_ever(self) -> None:
         flush = float(self.configuration.file.buffer.flush)

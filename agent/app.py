@@ -212,7 +212,7 @@ class Agent:
     def _report(self, kind: str, device: str, detail: dict[str, Any]) -> None:
         # A full queue means that the disk has been failing for long; the coverage shows the gap anyway.
         with contextlib.suppress(asyncio.QueueFull):
-            self._events.put_nowait(Event(time=self.clock.now(), kind=kind, device=device, detail=detail))
+            self._events.put_nowait(Event(self.clock.now(), kind, device, detail, self.clock.epoch))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until ``stop`` is set; then stop the devices, flush, and say goodbye."""
@@ -311,8 +311,8 @@ class Agent:
 
     async def _build_digests(self) -> None:
         if self.uplink is not None and self.identity.enrolment is not None:
-            # A disk restored from an old copy would build again what the platform has already, and
-            # fork; a platform that is away must not hold the digests up for long.
+            # On a disk restored from an old copy the chain goes on elsewhere. A platform that is away must not
+            # hold the digests up for long; what is built meanwhile may have to be set aside and linked anew.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(HEAD_WAIT):
                     await self.uplink.reconciled.wait()

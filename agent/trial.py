@@ -6,7 +6,9 @@ Nothing is recorded, so it works beside a running agent, and before there is one
 from __future__ import annotations
 
 import asyncio
+import difflib
 import logging
+import re
 import time
 from collections.abc import AsyncIterator, Hashable, Mapping, MutableMapping, Sequence
 from contextlib import asynccontextmanager
@@ -16,13 +18,16 @@ from typing import Any
 
 from agent.config.model import Device
 from agent.driving import lend
-from drivers.contract import DriverError, PointGroup, Samples
+from drivers.browsing import Item, Wanted
+from drivers.contract import Context, DriverError, PointGroup, Samples
 from drivers.quality import Quality, cause, level
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 32
 """Devices that are tried at the same time."""
+NEAREST, NEAREST_OF, NEAREST_S = 20, 3000, 10.0
+"""Unknown addresses that are looked up, among how many nodes, and for how long."""
 
 _REMEDIES: Mapping[str, str] = {
     "address": "look the address up in the device's manual, or with: gongfu-edge browse {device}",
@@ -45,6 +50,8 @@ class Finding:
     what: str
     remedy: str = ""
     harmless: bool = False
+    unknown: bool = False
+    """The device has nothing at these addresses."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +116,8 @@ async def try_device(
                 samples = await driver.read(PointGroup(points, device.interval)) if points else None
             finally:
                 await driver.close()
+        findings = _findings(device, samples) if samples is not None else ()
+        findings = await _with_nearest(device, context, findings)
     except DriverError as error:
         trial = replace(trial, findings=(Finding((), str(error), error.remedy),))
     except TimeoutError:
@@ -120,8 +129,7 @@ async def try_device(
             trial, findings=(Finding((), f"driver failed: {error!r}", "report this to the driver's author"),)
         )
     else:
-        if samples is not None:
-            trial = replace(trial, good=_good(samples), findings=_findings(device, samples))
+        trial = replace(trial, good=_good(samples) if samples is not None else 0, findings=findings)
     return replace(trial, seconds=time.monotonic() - begin, told=tuple(told))
 
 
@@ -135,6 +143,40 @@ def excused(trial: Trial, running: Mapping[str, str]) -> Trial:
     (finding, *_) = trial.findings
     told = f"read by the running agent (gongfu-edge status); a second connection: {finding.what}"
     return replace(trial, findings=(), told=(*trial.told, told), good=trial.tags)
+
+
+async def _with_nearest(device: Device, context: Context, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """Say of unknown addresses what they were probably meant to be, where the device tells what it has."""
+    unknown = {tag for each in findings if each.unknown for tag in each.tags[:NEAREST]}
+    if not unknown or device.type.browse is None:
+        return findings
+    try:
+        async with asyncio.timeout(NEAREST_S):
+            tree = await device.type.browse(device.options, context, Wanted(most=NEAREST_OF))
+    except (DriverError, TimeoutError):
+        return findings
+    addresses = {tag.point.name: tag.point.address for tag in device.tags}
+    near = {tag: found for tag in unknown if (found := nearest(addresses[tag], tree.items))}
+    result: list[Finding] = []
+    for each in findings:
+        guessed = [tag for tag in each.tags if each.unknown and tag in near]
+        rest = tuple(tag for tag in each.tags if tag not in guessed)
+        result += [Finding((tag,), f"nothing at {addresses[tag]}", f'did you mean "{near[tag]}"?') for tag in guessed]
+        result += [replace(each, tags=rest)] if rest else []
+    return tuple(result)
+
+
+def nearest(address: str, items: Sequence[Item]) -> str:
+    """The address that looks most like one that is not there; empty if none does."""
+    readable = [item for item in items if item.address]
+    written = {form: item.address for item in readable for form in (item.place, item.address)}
+    named = {item.name.casefold(): item.address for item in readable}
+    last = re.split(r"[/.:;=]", address)[-1].casefold()
+    for word, known, cutoff in ((address, written, 0.85), (last, named, 0.75)):
+        found = difflib.get_close_matches(word, known, 1, cutoff)
+        if found:
+            return known[found[0]]
+    return ""
 
 
 def _good(samples: Samples) -> int:
@@ -153,14 +195,17 @@ def _findings(device: Device, samples: Samples) -> tuple[Finding, ...]:
     for fault in samples.faults:
         tags = tuple(names[index] for index in fault.points if bad.pop(index, None) is not None)
         if tags:
-            findings.append(Finding(tags, str(fault), fault.remedy or _remedy(fault.quality, device)))
+            unknown = fault.quality is Quality.ADDRESS
+            remedy = fault.remedy or _remedy(fault.quality, device)
+            findings.append(Finding(tags, str(fault), remedy, unknown=unknown))
     by_code: dict[int, list[str]] = {}
     for index, code in bad.items():
         by_code.setdefault(code, []).append(names[index])
     for code, tags_of in sorted(by_code.items()):
         harmless = code in _HARMLESS
         what = "the device has no value now" if harmless else (cause(code) or "bad")
-        findings.append(Finding(tuple(tags_of), what, "" if harmless else _remedy(code, device), harmless))
+        remedy = "" if harmless else _remedy(code, device)
+        findings.append(Finding(tuple(tags_of), what, remedy, harmless, unknown=code == Quality.ADDRESS))
     return tuple(findings)
 
 

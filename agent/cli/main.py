@@ -20,13 +20,13 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("agent.cli.check", "check the configuration and print a summary, or every problem"),
     "status": ("agent.cli.status", "show how the running agent is doing"),
     "read": ("agent.cli.read", "read a device once, now"),
+    "browse": ("agent.cli.browse", "show what a device has, and print ready tag entries of it"),
     "export": ("agent.cli.export", "write recorded samples as CSV or JSON lines"),
     "digest": ("agent.cli.digest", "list, show, preview, export and verify digests"),
     "ledger": ("agent.cli.ledger", "show what was lost or shed, and what was uploaded"),
     "config": ("agent.cli.config", "show what is in force, compare, roll back, lock"),
     "reload": ("agent.cli.reload", "let the running agent take over the local file"),
     "enroll": ("agent.cli.enroll", "enrol this gateway at a platform with a one-time token"),
-    "admin": ("agent.cli.admin", "for platform administrators: sign configuration and roll it out"),
 }
 
 

@@ -6,7 +6,7 @@ from agent.config.model import EnterpriseSection
 from agent.digest.accumulate import Accumulator, Observations
 from agent.digest.coverage import coverage
 from agent.digest.inputs import DigestInputs, Facts
-from agent.digest.ledger import begun, ledger, overlapping
+from agent.digest.ledger import ledger, overlapping
 from agent.digest.report import SCHEMA, Affiliation, ChainMembership, ClockState, Digest, Header, Span, number
 from agent.digest.tags import summaries
 from agent.digest.windows import Period, iso
@@ -23,14 +23,15 @@ def build(inputs: DigestInputs) -> Digest:
 def assemble(inputs: DigestInputs, seen: Observations) -> Digest:
     """The digest of what an :class:`Accumulator` saw; ``inputs.batches`` is not looked at."""
     period, spec = inputs.period, inputs.spec
+    losses = overlapping(period, inputs.losses)
     return Digest(
         schema=SCHEMA,
         kind="period",
         header=_header(period, inputs.facts),
         affiliation=_affiliation(inputs.enterprise),
-        coverage=coverage(period, spec, seen, inputs.enterprise, inputs.events, overlapping(period, inputs.losses)),
+        coverage=coverage(period, spec, seen, inputs.enterprise, inputs.events, losses),
         tags=summaries(period, spec, seen),
-        ledger=ledger(begun(period, inputs.losses)),
+        ledger=ledger(losses),
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from drivers.browsing import Tree, Wanted
 from drivers.contract import Context, Driver, DriverType, Point, Problem
 from drivers.opcua.address import check_points
 from drivers.opcua.options import Options, check_options
@@ -19,11 +20,17 @@ def _create(options: Options, points: Sequence[Point], context: Context) -> Driv
     return OpcUaDriver(options, points, context)
 
 
+async def _browse(options: Options, context: Context, wanted: Wanted) -> Tree:
+    from drivers.opcua.browse import browse
+
+    return await browse(options, context, wanted)
+
+
 def _check(options: Options, points: Sequence[Point]) -> Sequence[Problem]:
     """Everything wrong with the options and the points."""
     return [*check_options(options), *check_points(points)]
 
 
-DRIVER = DriverType("opcua", Options, _create, _check)
+DRIVER = DriverType("opcua", Options, _create, _check, keeps_state=True, browse=_browse)
 
 __all__ = ["DRIVER", "Options"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agent.config.effective import REDACTED, effective
 from agent.config.model import (
     ByteSize,
     DeviceSection,
@@ -15,8 +16,6 @@ from agent.config.model import (
     Secret,
     TagSection,
 )
-from agent.control.effective import effective
-from agent.control.secrets import HIDDEN
 
 EVERYTHING = RemoteSection(allow=("device", "equipment", "digest", "platform"))
 
@@ -69,14 +68,14 @@ def test_secrets_are_redacted_however_they_are_written() -> None:
     assert device["connection"] == {
         "url": "opc.tcp://cnc:4840/x",
         "username": "operator",
-        "password": HIDDEN,
-        "Passphrase": HIDDEN,
-        "pin": HIDDEN,
-        "api_token": HIDDEN,
-        "label": HIDDEN,
-        "sealed": HIDDEN,
-        "nested": {"client_secret": HIDDEN, "hosts": ["http://b/"]},
+        "password": REDACTED,
+        "Passphrase": REDACTED,
+        "pin": REDACTED,
+        "api_token": REDACTED,
+        "label": REDACTED,
+        "sealed": REDACTED,
+        "nested": {"client_secret": REDACTED, "hosts": ["http://b/"]},
         "keepalive": True,
         "password_file": "",
     }
-    assert found["platform"] == {"url": "https://p/api", "proxy": HIDDEN}
+    assert found["platform"] == {"url": "https://p/api", "proxy": REDACTED}

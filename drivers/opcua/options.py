@@ -44,6 +44,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     publishing_interval: float | str = 0.0
     """Pause between the server's notifications; 0: the shortest interval of a tag."""
 
+    def __repr__(self) -> str:
+        return f"Options({self.endpoint!r}, security={self.security!r})"  # never the password
+
     @property
     def timeout_s(self) -> float:
         """Seconds to wait for an answer, or for a connection."""

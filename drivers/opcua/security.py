@@ -8,6 +8,7 @@ the secured channel. Nothing here ever settles for less than the configuration a
 from __future__ import annotations
 
 import asyncio
+import struct
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -101,14 +102,22 @@ class _Expected:
 async def _endpoints(options: Options) -> list[ua.EndpointDescription]:
     place = f"{options.host}:{options.port}"
     client = Client(options.endpoint, timeout=options.timeout_s)
+    low = client.uaclient
+    low.pre_request_hook = None
     try:
-        async with asyncio.timeout(options.timeout_s):
-            return list(await client.connect_and_get_server_endpoints())
-    except (OSError, TimeoutError, UaError) as error:
+        async with asyncio.timeout(2 * options.timeout_s):
+            # Not through the library, whose waiting can swallow a cancellation on Python 3.11.
+            await asyncio.get_running_loop().create_connection(low._make_protocol, options.host, options.port)
+            await client.send_hello()
+            await client.open_secure_channel()
+            found = list(await client.get_endpoints() or ())
+            await client.close_secure_channel()
+            return found
+    except (OSError, TimeoutError, UaError, ValueError, TypeError, struct.error) as error:
         raise refused(error, options, None, place) from error
     finally:
-        with suppress(Exception):
-            client.disconnect_socket()
+        if low.protocol is not None and low.protocol.transport is not None:
+            low.protocol.transport.abort()
 
 
 def _choose(
@@ -120,7 +129,7 @@ def _choose(
         (each for each in usable if _rank(each, wanted) is not None), key=lambda each: _rank(each, wanted) or 0
     )
     for each in ranked:
-        if any(token.TokenType == who for token in each.UserIdentityTokens or ()):
+        if _lets_in(each, who):
             return each
     if ranked:
         tokens = {_TOKENS.get(token.TokenType, "?") for each in ranked for token in each.UserIdentityTokens or ()}
@@ -131,6 +140,10 @@ def _choose(
         raise _permanent(message, remedy, Quality.REFUSED)
     offered = sorted({_show(each) for each in usable})
     raise _not_offered(offered, wanted, place)
+
+
+def _lets_in(endpoint: ua.EndpointDescription, who: ua.UserTokenType) -> bool:
+    return any(token.TokenType == who for token in endpoint.UserIdentityTokens or ())
 
 
 def _not_offered(offered: list[str], wanted: Security, place: str) -> DriverError:
@@ -156,7 +169,7 @@ def _not_offered(offered: list[str], wanted: Security, place: str) -> DriverErro
 
 def _rank(endpoint: ua.EndpointDescription, wanted: Security) -> int | None:
     """0 is best; None: not allowed. An encrypted channel goes before the newer policy."""
-    policy, mode = _name(endpoint.SecurityPolicyUri), endpoint.SecurityMode.name
+    policy, mode = _name(endpoint.SecurityPolicyUri), _mode(endpoint)
     if wanted.none:
         return 0 if policy == "None" and endpoint.SecurityMode == ua.MessageSecurityMode.None_ else None
     if policy not in wanted.policies or mode not in wanted.modes:
@@ -168,9 +181,13 @@ def _name(uri: str | None) -> str:
     return (uri or _NONE).rpartition("#")[2]
 
 
+def _mode(endpoint: ua.EndpointDescription) -> str:
+    return str(getattr(endpoint.SecurityMode, "name", endpoint.SecurityMode))
+
+
 def _show(endpoint: ua.EndpointDescription) -> str:
     policy = _name(endpoint.SecurityPolicyUri)
-    return policy if policy == "None" else f"{policy}:{endpoint.SecurityMode.name}"
+    return policy if policy == "None" else f"{policy}:{_mode(endpoint)}"
 
 
 def _certificate(endpoint: ua.EndpointDescription) -> x509.Certificate | None:
@@ -246,11 +263,7 @@ def _check_session(client: Client, result: ua.CreateSessionResult, expected: _Ex
     ours = _rank(expected.offer, expected.wanted) or 0
     for each in result.ServerEndpoints or ():
         rank = _rank(each, expected.wanted)
-        if (
-            rank is not None
-            and rank < ours
-            and any(token.TokenType == expected.who for token in each.UserIdentityTokens)
-        ):
+        if rank is not None and rank < ours and _lets_in(each, expected.who):
             message = f"{expected.place} offers {_show(each)}, but its list of endpoints was without it"
             raise _permanent(message, "somebody on the network may have removed it: look for what is in between")
     shown, policy = expected.certificate, client.security_policy
@@ -268,7 +281,7 @@ def _token_policy(client: Client, token_type: ua.UserTokenType, place: str) -> u
     channel = client.security_policy
     offered = [
         each if each.SecurityPolicyUri else replace(each, SecurityPolicyUri=channel.URI)
-        for each in client._policy_ids
+        for each in client._policy_ids or ()
         if each.TokenType == token_type
     ]
     if token_type == ua.UserTokenType.Anonymous:

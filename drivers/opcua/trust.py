@@ -95,7 +95,7 @@ def check_server(
         return _trust_now(certificate, known, place, folder, Pin(der, now, expired))
     command = f"gongfu-edge check --connect --trust {device}"
     if known is None:
-        about = f"{describe(certificate)}{' (expired)' if expired else ''}"
+        about = f"{describe(certificate)}{' (expired)' if expired else ''}, SHA-1 {thumbprint(certificate)}"
         message = f"the certificate of {place} is not trusted yet: {about}"
         raise _permanent(message, f"compare the fingerprint with the server's own, then: {command}")
     if known.certificate != der:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from drivers.opcua.options import MODES, POLICIES, Options, Security, check_options
+from tests.support.agents import environment
 
 URL = "opc.tcp://192.168.1.20:4840"
 
@@ -72,3 +76,17 @@ def test_a_misspelt_policy_is_told_the_right_one() -> None:
 def test_a_password_in_the_url_is_not_repeated() -> None:
     (problem,) = check_options(Options(url="opc.tcp://user:hunter2@plc:4840"))
     assert "hunter2" not in problem.message + problem.remedy
+
+
+def test_a_password_is_not_in_what_is_shown_of_the_options() -> None:
+    assert "hunter2" not in repr(Options(url=URL, username="u", password="hunter2"))
+
+
+def test_checking_a_configuration_imports_neither_the_protocol_nor_cryptography() -> None:
+    script = (
+        "import sys; from drivers.opcua import DRIVER, Options; from drivers.contract import Point;"
+        f"assert not DRIVER.check(Options(url='{URL}'), [Point(index=0, name='a', address='ns=2;s=a')]);"
+        "print([name for name in ('asyncua', 'cryptography') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment(), check=True)
+    assert done.stdout.strip() == "[]"

@@ -153,12 +153,26 @@ class StateSection(_Section, frozen=True):
     tag: str = ""
     map: dict[str, str] = {}
     preset: Literal["", "packml", "machinery"] = ""
+    bits: dict[str, str] = {}
+    """State → tag that is not 0 in this state, for machines without a state word."""
+    power: str = ""
+    """Tag with the machine's power, for machines without either."""
+    executing_above: float = 0.0
+    """kW."""
+    standby_above: float = 0.0
+    """kW."""
+    hysteresis: float = 0.1
+    """Share by which power must fall below a limit before the state changes back."""
 
 
 class CalendarSection(_Section, frozen=True):
     days: tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...] = ()
     shifts: tuple[str, ...] = ()
     breaks: tuple[str, ...] = ()
+    holidays: tuple[str, ...] = ()
+    """Dates without shifts, ``"2026-10-01"``."""
+    working_days: tuple[str, ...] = ()
+    """Dates with shifts whatever day of the week it is."""
 
 
 class EquipmentSection(_Section, frozen=True):
@@ -166,10 +180,18 @@ class EquipmentSection(_Section, frozen=True):
     key_process: bool = False
     state: StateSection | None = None
     produced: str = ""
+    produced_by_state: Literal["", "executing", "standby", "setup"] = ""
+    """One piece each time the machine leaves this state, where no tag counts them."""
     good: str = ""
+    scrap: str = ""
+    rework: str = ""
     ideal_cycle: Seconds | None = None
+    micro_stop: Seconds = Seconds(300)
+    """A stop shorter than this is a micro-stop."""
     power: str = ""
     energy: str = ""
+    contract_kw: float | None = None
+    """Power that the contract with the grid allows."""
     calendar: CalendarSection | None = None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 
 from agent.config.devices import Devices
 from agent.config.model import CalendarSection, EquipmentSection, FileSection, StateSection, Tag
@@ -92,13 +93,17 @@ def _check_share(file: FileSection, names: TagNames, place: Place, problems: Pro
 
 
 def _check_equipment(equipment: EquipmentSection, names: TagNames, place: Place, problems: Problems) -> None:
-    for key in ("produced", "good", "power", "energy"):
+    for key in ("produced", "good", "scrap", "rework", "power", "energy"):
         name = getattr(equipment, key)
         tag = names.find(name, (place, key), problems) if name else None
         if tag is not None and tag.kind == "text":
             problems.add((place, key), f"{show(name)} is text and no number", "name a numeric tag")
     if equipment.ideal_cycle is not None and equipment.ideal_cycle <= 0:
         problems.add((place, "ideal_cycle"), "must be more than 0", 'the time for one piece, such as "4.2s"')
+    if equipment.contract_kw is not None and equipment.contract_kw <= 0:
+        problems.add((place, "contract_kw"), "must be more than 0", "the power in kW that the contract allows")
+    if equipment.micro_stop <= 0:
+        problems.add((place, "micro_stop"), "must be more than 0", '"5m" is usual')
     if equipment.state is not None:
         _check_state(equipment.state, names, (place, "state"), problems)
     if equipment.calendar is not None:
@@ -106,9 +111,28 @@ def _check_equipment(equipment: EquipmentSection, names: TagNames, place: Place,
 
 
 def _check_state(state: StateSection, names: TagNames, place: Place, problems: Problems) -> None:
-    if not state.tag:
+    sources = [key for key in ("tag", "bits", "power") if getattr(state, key)]
+    if not sources:
         problems.add((place, "tag"), "missing key", "name the tag that tells the state, or remove state")
-        return
+    elif len(sources) > 1:
+        problems.add((place, sources[1]), f"is given beside {sources[0]}", "keep one of them")
+    if state.tag:
+        _check_state_word(state, names, place, problems)
+    for name, tag in state.bits.items():
+        here: Place = ((place, "bits"), name)
+        if name not in STATES or name == "unknown":
+            problems.add(here, "is no state", did_you_mean(name, STATES))
+        names.find(tag, here, problems)
+    if state.power:
+        names.find(state.power, (place, "power"), problems)
+        if not state.executing_above > state.standby_above >= 0:
+            message = "must be more than standby_above"
+            problems.add((place, "executing_above"), message, "the power in kW above which the machine produces")
+    if not 0 <= state.hysteresis < 1:
+        problems.add((place, "hysteresis"), "is out of range", "0.1 stands for 10 %")
+
+
+def _check_state_word(state: StateSection, names: TagNames, place: Place, problems: Problems) -> None:
     tag = names.find(state.tag, (place, "tag"), problems)
     if not state.map and not state.preset:
         problems.add(place, "has neither map nor preset", 'add map = { 0 = "off", 1 = "executing" }, or a preset')
@@ -130,10 +154,21 @@ def _check_calendar(calendar: CalendarSection, place: Place, problems: Problems)
             if not is_span(span):
                 remedy = 'write "HH:MM-HH:MM", such as "08:00-16:00" or "16:00-24:00"'
                 problems.add(((place, key), position), f"{show(span)} is no span of time", remedy)
+    for key in ("holidays", "working_days"):
+        for position, day in enumerate(getattr(calendar, key)):
+            if not _is_date(day):
+                problems.add(((place, key), position), f"{show(day)} is no date", 'write "2026-10-01"')
     if calendar.shifts and not calendar.days:
         problems.add((place, "days"), "missing key", 'add the days with shifts, such as days = ["mon", "tue"]')
     elif (calendar.days or calendar.breaks) and not calendar.shifts:
         problems.add((place, "shifts"), "missing key", 'add shifts = ["08:00-16:00"]')
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 def is_span(text: str) -> bool:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from agent.buffer.batch import Batch
 from agent.digest.columns import heads, shifted
+from agent.digest.equipment.tracks import Tracks
 from agent.digest.scans import Knots, Positions, ScanTimeline, Times
 from agent.digest.spec import DigestSpec
 from agent.digest.tagsums import TagSums
@@ -48,7 +49,7 @@ class Rows:
 class Observations:
     """What was seen in a period. Aligned with the spec's groups: ``scans``, ``late``, ``longest_gap``
     (us). ``qualities``: int64 [device, quality code], scans × points. ``silences``: stretches without
-    any scan, (from, to) in us. ``tags``: sums of the shared tags."""
+    any scan, (from, to) in us. ``tags``: sums of the shared tags. ``tracks``: what machines are measured by."""
 
     scans: Times
     late: Times
@@ -56,6 +57,7 @@ class Observations:
     qualities: NDArray[np.int64]
     silences: tuple[tuple[int, int], ...]
     tags: TagSums
+    tracks: Tracks
 
 
 class Accumulator:
@@ -77,6 +79,8 @@ class Accumulator:
         device = np.array([group.device for group in spec.groups], np.intp)
         self._device_code = (device[self._group] if len(device) else self._group) * 256
         self._qualities = np.zeros(len(spec.devices) * 256, np.int64)
+        rows = {each.row for machine in spec.machines for each in machine.inputs}
+        self._tracks = Tracks(rows, self._group, len(spec.groups))
         count = len(spec.series)
         self._quality = np.full(count, _NOTHING, np.uint8)
         self._scan = np.ones(count, np.int64)
@@ -88,11 +92,14 @@ class Accumulator:
         rows = self._rows(batch)
         if self._undecided is not None:
             rows, self._undecided = _merged(self._undecided, rows), None
-        self._take(rows, self._scans.advance(batch.scan_group, batch.scan_time, batch.scan_late), closing=False)
+        knots = self._scans.advance(batch.scan_group, batch.scan_time, batch.scan_late)
+        self._note_scans(knots)
+        self._take(rows, knots, closing=False)
 
     def result(self) -> Observations:
         """End the period; the accumulator is used up."""
         knots = self._scans.close()
+        self._note_scans(knots)
         if self._undecided is not None:
             self._take(self._undecided, knots, closing=True)
         scans = np.maximum(self._scans.scans[self._group] + 1, 1)
@@ -109,6 +116,7 @@ class Accumulator:
             qualities=qualities,
             silences=tuple(self._scans.silences),
             tags=self._tags,
+            tracks=self._tracks,
         )
 
     def _rows(self, batch: Batch) -> Rows:
@@ -138,6 +146,8 @@ class Accumulator:
                 if not len(rows):
                     return
 
+        if not self._tracks.empty:
+            self._tracks.add(rows.tag, time, rows.value, rows.quality)
         bad = rows.quality >= Quality.BAD
         # Which scan a sample speaks for: the last one, except that a bad sample after the next one was
         # due tells of a scan that failed.
@@ -159,6 +169,11 @@ class Accumulator:
             rows, shared, time, at, scan = rows.where(mine), shared[mine], time[mine], at[mine], scan[mine]
         known = self._scans.known_at(knots, at, time)
         self._tags.add(shared, rows.value, rows.quality, known, scan, time >= self._period.start)
+
+    def _note_scans(self, knots: Knots) -> None:
+        if not self._tracks.empty:
+            settled = ~knots.open  # what the last scan vouches for is known with the next one
+            self._tracks.scanned(knots.group[settled], knots.time[settled], knots.until[settled])
 
     def _undecidable(
         self,

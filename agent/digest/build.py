@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from msgspec import UNSET
+
 from agent.config.model import EnterpriseSection
 from agent.digest.accumulate import Accumulator, Observations
 from agent.digest.coverage import coverage
+from agent.digest.equipment.lines import line
+from agent.digest.equipment.machine import Measured, measure
+from agent.digest.equipment.times import Carry
 from agent.digest.inputs import DigestInputs, Facts
 from agent.digest.ledger import ledger, overlapping
 from agent.digest.report import SCHEMA, Affiliation, ChainMembership, ClockState, Digest, Header, Span, number
@@ -20,8 +27,20 @@ def build(inputs: DigestInputs) -> Digest:
     return assemble(inputs, accumulator.result())
 
 
-def assemble(inputs: DigestInputs, seen: Observations) -> Digest:
-    """The digest of what an :class:`Accumulator` saw; ``inputs.batches`` is not looked at."""
+def measure_all(inputs: DigestInputs, seen: Observations) -> dict[str, Measured]:
+    """Every machine, by name."""
+    return {
+        machine.name: measure(machine, seen.tracks, inputs.period, inputs.carries.get(machine.name, Carry()))
+        for machine in inputs.spec.machines
+    }
+
+
+def assemble(inputs: DigestInputs, seen: Observations, machines: Mapping[str, Measured] | None = None) -> Digest:
+    """The digest of what an :class:`Accumulator` saw; ``inputs.batches`` is not looked at.
+
+    ``machines``: from :func:`measure_all`, if they have been measured already.
+    """
+    machines = measure_all(inputs, seen) if machines is None else machines
     period, spec = inputs.period, inputs.spec
     losses = overlapping(period, inputs.losses)
     return Digest(
@@ -31,6 +50,7 @@ def assemble(inputs: DigestInputs, seen: Observations) -> Digest:
         affiliation=_affiliation(inputs.enterprise),
         coverage=coverage(period, spec, seen, inputs.enterprise, inputs.events, losses),
         tags=summaries(period, spec, seen),
+        equipment=tuple(line(machine, machines[machine.name].sums) for machine in spec.machines) or UNSET,
         ledger=ledger(losses),
     )
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from agent.buffer.batch import Batch
 from agent.buffer.records import Event, Loss
 from agent.config.model import EnterpriseSection
+from agent.digest.equipment.times import Carry
 from agent.digest.spec import DigestSpec
 from agent.digest.windows import Period
 
@@ -33,7 +34,8 @@ class Facts:
 class DigestInputs:
     """``events``: those of the period, and starts and stops of the agent after it, as far as known.
     ``losses``: entries of the ledger that overlap the period. ``batches``: in the order of the store, from
-    ``spec.lookback_us`` before the period."""
+    ``spec.lookback_us`` before the period. ``carries``: what was open on each machine when the period before
+    ended, by its name."""
 
     period: Period
     spec: DigestSpec
@@ -42,3 +44,4 @@ class DigestInputs:
     batches: Iterable[Batch] = ()
     events: Sequence[Event] = ()
     losses: Sequence[Loss] = ()
+    carries: Mapping[str, Carry] = field(default_factory=dict)

@@ -5,8 +5,7 @@ ISO 8601 with ``Z``, and every float has at most :data:`DIGITS` significant digi
 counter; below what the order of a sum could change). There is no NaN and no infinity: what cannot be
 said is ``null`` with a ``reason``.
 
-Sections that come later (equipment, indicators, findings) will be optional members; a reader ignores
-members that it does not know.
+Sections that came later are optional members; a reader ignores members that it does not know.
 """
 
 from __future__ import annotations
@@ -181,6 +180,88 @@ class TagSummary(Part, frozen=True):
     seconds: dict[str, float] | UnsetType | None = UNSET
 
 
+class TimeElements(Part, frozen=True):
+    """ISO 22400-2 elements within planned busy time, in seconds; without a calendar ``pbt_s`` is null and they
+    cover all time. ``apt_s`` executing, ``aust_s`` setup, ``adet_s`` standby and fault, ``adot_s`` maintenance and
+    off, ``unknown_s`` without data; their sum is ``pbt_s``."""
+
+    pbt_s: Number
+    apt_s: float
+    aust_s: float
+    adet_s: float
+    adot_s: float
+    unknown_s: float
+
+
+class Stops(Part, frozen=True):
+    """Stops (standby or fault) that ended in the period, counted with their planned time; micro-stops are
+    those shorter than the machine's ``micro_stop``."""
+
+    count: Count
+    seconds: float
+    micro_count: Count
+    micro_seconds: float
+    longest_s: float
+
+
+class Failures(Part, frozen=True):
+    """Failures that ended in the period; ``between_s``: production and setup before each of them."""
+
+    count: Count
+    repair_s: float
+    between_s: float
+
+
+class Pieces(Part, frozen=True):
+    """Null: not counted. ``anomalies``: resets, rollovers, decrements of counters; ``stuck``."""
+
+    produced: Number
+    good: Number
+    scrap: Number
+    rework: Number
+    anomalies: dict[str, int]
+
+
+class EnergyUse(Part, frozen=True):
+    """``basis``: ``counter`` or ``power``. ``idle_kwh``: powered but not executing, of the ``joined_kwh`` whose
+    state is known. ``demand_kw``: highest mean of an aligned quarter of an hour."""
+
+    basis: Literal["counter", "power"]
+    kwh: Number
+    idle_kwh: Number
+    joined_kwh: Number
+    known_s: float
+    peak_kw: Number
+    demand_kw: Number
+
+
+class KpiLine(Part, frozen=True):
+    """``value`` = ``numerator`` ÷ ``denominator`` (a product of others has neither)."""
+
+    value: Number
+    unit: str
+    numerator: Number
+    denominator: Number
+    reason: str | UnsetType = UNSET
+
+
+class EquipmentLine(Part, frozen=True):
+    """A machine. ``known``: share of the period with a known state. Where a tag that it is measured by must not
+    leave the plant there is nothing but ``withheld``, which says so."""
+
+    name: str
+    key_process: bool
+    known: Number | UnsetType = UNSET
+    states: dict[str, float] | UnsetType = UNSET
+    times: TimeElements | UnsetType = UNSET
+    stops: Stops | UnsetType = UNSET
+    failures: Failures | UnsetType = UNSET
+    pieces: Pieces | UnsetType = UNSET
+    energy: EnergyUse | UnsetType | None = UNSET
+    kpis: dict[str, KpiLine] | UnsetType = UNSET
+    withheld: str | UnsetType = UNSET
+
+
 class LedgerEntry(Part, frozen=True):
     """Something that was lost or shed. ``count``: samples, or digests, as the cause says; ``entries``: how
     many entries of the gateway's ledger this line stands for."""
@@ -204,6 +285,8 @@ class Digest(Part, frozen=True):
     coverage: Coverage
     tags: tuple[TagSummary, ...]
     ledger: tuple[LedgerEntry, ...]
+    equipment: tuple[EquipmentLine, ...] | UnsetType = UNSET
+    """Left out where no machine is configured."""
 
 
 _ENCODER = msgspec.json.Encoder(order="sorted")

@@ -40,6 +40,7 @@ class Knots:
     """
 
     key: Times
+    group: Positions
     time: Times
     until: Times
     known: Times
@@ -129,7 +130,7 @@ class ScanTimeline:
         self._scanned |= tail > head
         is_open = np.zeros(len(key), np.bool_)
         is_open[tail] = True
-        return Knots(key, time, until, known, scans, is_open)
+        return Knots(key, place, time, until, known, scans, is_open)
 
     @staticmethod
     def _running(

@@ -57,3 +57,16 @@ def refusal(tag: Candidate, policy: Policy, good_scans: int | None = None) -> st
     if good_scans is not None and good_scans < MINIMUM_SCANS:
         return INSUFFICIENT
     return None
+
+
+def input_refusal(sensitivity: int, policy: Policy) -> str:
+    """Why nothing that is measured with a tag may leave the plant; empty where it may.
+
+    A machine's sums are not the tag's aggregates, so the tag need not be in ``share``; but what is secret in
+    itself makes no public sum.
+    """
+    if sensitivity == 2 and not policy.enterprise_authorised:
+        return "sensitivity 2 needs enterprise_authorised = true"
+    if sensitivity not in (1, 2):
+        return f"sensitivity {sensitivity} never leaves the plant"
+    return ""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from agent.config.model import Configuration, Device, Tag, TagKind
 from agent.digest import sharing
+from agent.digest.equipment.spec import MachineSpec, compile_machines
 from agent.digest.proposals import proposals
 
 LOOKBACK_US = 60_000_000
@@ -66,6 +67,7 @@ class DigestSpec:
     group: NDArray[np.int32]
     shared: tuple[SharedTag, ...]
     policy: sharing.Policy
+    machines: tuple[MachineSpec, ...] = ()
     lookback_us: int = LOOKBACK_US
 
 
@@ -105,6 +107,7 @@ def compile_spec(
         group=np.array(group, np.int32),
         shared=tuple(shared),
         policy=policy,
+        machines=compile_machines(configuration),
         lookback_us=max(LOOKBACK_US, 3 * longest),
     )
 

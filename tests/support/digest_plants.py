@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,13 @@ from agent.config.model import (
     Device,
     DigestSection,
     EnterpriseSection,
+    EquipmentSection,
     FileSection,
     GatewaySection,
     Seconds,
     Tag,
 )
+from agent.digest.equipment.times import Carry
 from agent.digest.inputs import DigestInputs, Facts
 from agent.digest.spec import DigestSpec, compile_spec, group_interval
 from agent.digest.windows import Period
@@ -73,9 +76,12 @@ def configuration(
     period: float = 60.0,
     enterprise: EnterpriseSection | None = None,
     data_dir: str = "/nonexistent",
+    equipment: Sequence[EquipmentSection] = (),
+    timezone: str = "Asia/Shanghai",
 ) -> Configuration:
     file = FileSection(
-        gateway=GatewaySection(name="gw", data_dir=data_dir),
+        gateway=GatewaySection(name="gw", data_dir=data_dir, timezone=timezone),
+        equipment=tuple(equipment),
         digest=DigestSection(period=Seconds(period), share=tuple(share)),
         enterprise=enterprise or EnterpriseSection(),
     )
@@ -142,11 +148,16 @@ def scenario(path: Path) -> tuple[DigestInputs, dict[str, Any]]:
         devices,
         share=given["share"],
         enterprise=msgspec.convert(given.get("enterprise", {}), EnterpriseSection),
+        equipment=msgspec.convert(
+            given.get("equipment", []), tuple[EquipmentSection, ...], dec_hook=lambda kind, value: kind(value)
+        ),
+        timezone=given.get("timezone", "Asia/Shanghai"),
     )
+    start = _start(given)
     series, groups = ids(plant)
 
     def at(seconds: float) -> int:
-        return START + round(seconds * SECOND)
+        return start + round(seconds * SECOND)
 
     samples = [
         (series[name], at(row[0]), float("nan") if row[1] is None else float(row[1]), row[2] if len(row) > 2 else 0)
@@ -161,12 +172,20 @@ def scenario(path: Path) -> tuple[DigestInputs, dict[str, Any]]:
         for i in range(count)
     ]
     inputs = DigestInputs(
-        period=Period(START, at(given["period_s"])),
+        period=Period(start, at(given["period_s"])),
         spec=spec_of(plant),
         enterprise=plant.file.enterprise,
         facts=FACTS,
         batches=cut(samples, scans, [at(each) for each in given.get("cuts", [])]),
         events=[Event(at(row[0]), *row[1:]) for row in given.get("events", [])],
         losses=[Loss(at(row[0]), at(row[1]), *row[2:]) for row in given.get("losses", [])],
+        carries={name: Carry(**each) for name, each in given.get("carries", {}).items()},
     )
     return inputs, json.loads((path / "expected.json").read_text(encoding="utf-8"))
+
+
+def _start(given: dict[str, Any]) -> int:
+    """``start``: ISO 8601 with its offset; a round moment where it does not matter."""
+    if "start" not in given:
+        return START
+    return round(datetime.fromisoformat(given["start"]).timestamp()) * SECOND

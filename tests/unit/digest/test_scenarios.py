@@ -25,6 +25,7 @@ def test_scenario(folder: Path) -> None:
         "total": digest["coverage"]["total"],
         "inventory": digest["coverage"]["inventory"],
         "ledger": digest["ledger"],
+        "equipment": {line["name"]: line for line in digest.get("equipment", [])},
     }
     assert _restricted(found, expected) == expected
 

@@ -1,0 +1,92 @@
+"""From a machine's sums to its line of the digest. Pure; what must not leave the plant stops here."""
+
+from __future__ import annotations
+
+from msgspec import UNSET
+
+from agent.digest.equipment.kpi import Kpi, kpis
+from agent.digest.equipment.spec import MachineSpec
+from agent.digest.equipment.states import STATES
+from agent.digest.equipment.sums import MachineSums
+from agent.digest.report import (
+    EnergyUse,
+    EquipmentLine,
+    Failures,
+    KpiLine,
+    Number,
+    Pieces,
+    Stops,
+    TimeElements,
+    number,
+    seconds,
+)
+
+
+def line(machine: MachineSpec, sums: MachineSums) -> EquipmentLine:
+    """The line of one machine, as its tags' sensitivity allows."""
+    if machine.refusal:
+        return EquipmentLine(name=machine.name, key_process=machine.key_process, withheld=machine.refusal)
+    unknown = sums.states.get("unknown", 0)
+    return EquipmentLine(
+        name=machine.name,
+        key_process=machine.key_process,
+        known=number(1 - unknown / sums.span_us) if sums.span_us else None,
+        states={state: seconds(sums.states.get(state, 0)) for state in STATES},
+        times=_times(sums),
+        stops=Stops(
+            count=sums.stops,
+            seconds=seconds(sums.stop_us),
+            micro_count=sums.micro_stops,
+            micro_seconds=seconds(sums.micro_us),
+            longest_s=seconds(sums.longest_stop_us),
+        ),
+        failures=Failures(count=sums.failures, repair_s=seconds(sums.repair_us), between_s=seconds(sums.between_us)),
+        pieces=Pieces(
+            produced=_number(sums.produced),
+            good=_number(sums.good),
+            scrap=_number(sums.scrap),
+            rework=_number(sums.rework),
+            anomalies=sums.flags,
+        ),
+        energy=_energy(sums),
+        kpis={each.code: _kpi(each) for each in kpis(sums)},
+    )
+
+
+def _times(sums: MachineSums) -> TimeElements:
+    return TimeElements(
+        pbt_s=seconds(sums.planned_us) if sums.calendar else None,
+        apt_s=seconds(sums.apt_us),
+        aust_s=seconds(sums.aust_us),
+        adet_s=seconds(sums.adet_us),
+        adot_s=seconds(sums.adot_us),
+        unknown_s=seconds(sums.unknown_us),
+    )
+
+
+def _energy(sums: MachineSums) -> EnergyUse | None:
+    if sums.energy_basis not in ("counter", "power"):
+        return None
+    return EnergyUse(
+        basis="counter" if sums.energy_basis == "counter" else "power",
+        kwh=number(sums.kwh),
+        idle_kwh=number(sums.idle_kwh),
+        joined_kwh=number(sums.joined_kwh),
+        known_s=seconds(sums.energy_known_us),
+        peak_kw=_number(sums.peak_kw),
+        demand_kw=_number(sums.demand_kw),
+    )
+
+
+def _kpi(kpi: Kpi) -> KpiLine:
+    return KpiLine(
+        value=_number(kpi.value),
+        unit=kpi.unit,
+        numerator=_number(kpi.numerator),
+        denominator=_number(kpi.denominator),
+        reason=kpi.reason or UNSET,
+    )
+
+
+def _number(value: float | None) -> Number:
+    return None if value is None else number(value)

@@ -1,0 +1,129 @@
+"""One machine and period: from its tracks to its sums. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from agent.digest.counters import fall
+from agent.digest.equipment.counts import Counted, from_counter, from_pulses, from_state
+from agent.digest.equipment.energy import Energy, counter_flow, energy
+from agent.digest.equipment.spec import Input, MachineSpec
+from agent.digest.equipment.states import StateRule, seconds_by_state, states_of
+from agent.digest.equipment.steps import Steps
+from agent.digest.equipment.sums import MachineSums
+from agent.digest.equipment.times import Carry, Stop, TimeModel, time_model
+from agent.digest.equipment.tracks import Track, Tracks
+from agent.digest.windows import Period
+
+_ANOMALIES = ("resets", "rollovers", "decrements")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Measured:
+    """``carry``: what is open at the end. ``stops``: the longest of those that ended. ``states``: the time line."""
+
+    sums: MachineSums
+    carry: Carry
+    stops: tuple[Stop, ...]
+    states: Steps
+
+
+def measure(machine: MachineSpec, tracks: Tracks, period: Period, carry: Carry) -> Measured:
+    """``carry``: what was open when the period before ended."""
+    rule = machine.rule or StateRule()
+    inputs = [tracks.of(each.row).steps(each.factor) for each in machine.state] or [Steps.nothing()]
+    states = states_of(rule, inputs, period)
+    planned = machine.calendar.planned(period) if machine.calendar else None
+    times, after = time_model(states, planned, carry, micro_stop_us=machine.micro_stop_us)
+    counted = {name: _count(each, tracks.of(each.row), period) for name, each in machine.counts.items()}
+    if "produced" not in counted and machine.cycle_state is not None:
+        counted["produced"] = from_state(states, machine.cycle_state, period.start)
+    used, energy_count = _energy(machine, tracks, states, period)
+    sums = _sums(machine, period, states, times, counted, used, energy_count)
+    return Measured(sums=sums, carry=after, stops=times.listed, states=states)
+
+
+def _count(each: Input, track: Track, period: Period) -> Counted:
+    if each.kind == "pulse":
+        return from_pulses(track.steps(), period.start)
+    return from_counter(track.time, track.value, track.good, period.start, tops=each.tops, declared=each.declared)
+
+
+def _energy(machine: MachineSpec, tracks: Tracks, states: Steps, period: Period) -> tuple[Energy, Counted | None]:
+    power = tracks.of(machine.power.row).steps(machine.power.factor) if machine.power else None
+    if machine.energy is None:
+        return energy(power, None, None, states, period), None
+    track = tracks.of(machine.energy.row)
+    counted = _count(machine.energy, track, period)
+    if not counted.known:
+        return energy(power, None, None, states, period), counted
+    grown = _unrolled(track, machine.energy)
+    flow = counter_flow(track.time[track.good], grown * machine.energy.factor, track.known)
+    return energy(power, flow, counted.count * machine.energy.factor, states, period), counted
+
+
+def _unrolled(track: Track, each: Input) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """The counter's good values as if it had never fallen; a fall that counted nothing leaves a plateau."""
+    value = track.value[track.good]
+    step = np.diff(value)
+    for row in np.flatnonzero(step < 0).tolist():  # rare
+        _, step[row] = fall(float(value[row]), float(value[row + 1]), each.tops, declared=each.declared)
+    return np.concatenate((value[:1], value[:1] + np.cumsum(step))) if len(value) else value
+
+
+def _sums(
+    machine: MachineSpec,
+    period: Period,
+    states: Steps,
+    times: TimeModel,
+    counted: dict[str, Counted],
+    used: Energy,
+    energy_count: Counted | None,
+) -> MachineSums:
+    pieces = {name: each.count if each.known else None for name, each in counted.items()}
+    produced = pieces.get("produced")
+    cycle = machine.ideal_cycle_us
+    every = [*counted.values(), *([energy_count] if energy_count else [])]
+    flags = {name: sum(getattr(each, name) for each in every) for name in _ANOMALIES}
+    flags["stuck"] = _stuck(counted, times)
+    return MachineSums(
+        span_us=period.length,
+        states=seconds_by_state(states),
+        calendar=times.pbt is not None,
+        planned_us=times.pbt or 0,
+        unknown_us=times.unknown,
+        apt_us=times.apt,
+        aust_us=times.aust,
+        adet_us=times.adet,
+        adot_us=times.adot,
+        stops=times.stops,
+        stop_us=times.stop_us,
+        micro_stops=times.micro_stops,
+        micro_us=times.micro_us,
+        longest_stop_us=times.longest_stop_us,
+        failures=times.failures,
+        repair_us=times.repair_us,
+        between_us=times.between_us,
+        **{name: pieces.get(name) for name in ("produced", "good", "scrap", "rework")},
+        ideal_us=None if cycle is None or produced is None else cycle * produced,
+        flags={name: count for name, count in flags.items() if count},
+        energy_basis=used.basis,
+        kwh=used.kwh,
+        idle_kwh=used.idle_kwh,
+        joined_kwh=used.joined_kwh,
+        energy_known_us=used.known_us,
+        executing_kwh=used.executing_kwh,
+        executing_power_us=used.executing_us,
+        peak_kw=used.peak_kw,
+        demand_kw=used.demand_kw,
+        minutes=used.minutes,
+    )
+
+
+def _stuck(counted: dict[str, Counted], times: TimeModel) -> int:
+    """Counters of pieces that did not move although the machine was executing nearly all the time."""
+    produced = counted.get("produced")
+    whole = times.apt + times.aust + times.adet + times.adot
+    return int(produced is not None and produced.known and produced.stuck and times.apt > 0.9 * whole > 0)

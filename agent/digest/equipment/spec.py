@@ -1,0 +1,135 @@
+"""What is needed of the configuration to measure a machine, frozen. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from zoneinfo import ZoneInfo
+
+from agent.config.model import Configuration, EquipmentSection, StateSection, Tag
+from agent.digest import sharing
+from agent.digest.equipment.calendar import Calendar
+from agent.digest.equipment.energy import TO_KW, TO_KWH
+from agent.digest.equipment.presets import preset
+from agent.digest.equipment.states import STATES, PowerLimits, StateRule
+from agent.digest.proposals import proposals
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Input:
+    """A tag as a machine uses it. ``row``: position in ``DigestSpec.series``; ``factor``: to kW or kWh."""
+
+    row: int
+    kind: str
+    factor: float = 1.0
+    tops: tuple[float, ...] = ()
+    """Engineering values at which a counter starts again from 0."""
+    declared: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineSpec:
+    """One ``[[equipment]]``. ``state``: the inputs of its rule; ``counts``: produced, good, scrap, rework."""
+
+    name: str
+    key_process: bool
+    rule: StateRule | None = None
+    state: tuple[Input, ...] = ()
+    counts: Mapping[str, Input] = field(default_factory=dict)
+    cycle_state: int | None = None
+    """One piece each time the machine leaves this state, where ``counts`` has no ``produced``."""
+    ideal_cycle_us: int | None = None
+    power: Input | None = None
+    energy: Input | None = None
+    calendar: Calendar | None = None
+    micro_stop_us: int = 300_000_000
+    contract_kw: float | None = None
+    devices: frozenset[str] = frozenset()
+    """The devices that its tags are on."""
+    refusal: str = ""
+    """Why nothing of it may leave the plant; empty: it may."""
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """All of them."""
+        single = [each for each in (self.power, self.energy) if each is not None]
+        return (*self.state, *self.counts.values(), *single)
+
+
+def compile_machines(configuration: Configuration) -> tuple[MachineSpec, ...]:
+    """In the order of the file; rows count the tags of the devices that are enabled."""
+    running = [device for device in configuration.devices if device.enabled]
+    rows = {tag.series: (row, tag) for row, tag in enumerate(tag for device in running for tag in device.tags)}
+    zone = ZoneInfo(configuration.file.gateway.timezone)
+    policy = sharing.policy_of(configuration.file)
+    return tuple(_machine(section, rows, zone, policy) for section in configuration.file.equipment)
+
+
+Rows = Mapping[str, tuple[int, Tag]]
+
+
+def _machine(section: EquipmentSection, rows: Rows, zone: ZoneInfo, policy: sharing.Policy) -> MachineSpec:
+    names = tags_of(section)
+    rule, inputs = _rule(section.state, rows) if section.state else (None, ())
+    counted = {name: getattr(section, name) for name in ("produced", "good", "scrap", "rework")}
+    refusals = [sharing.input_refusal(rows[name][1].sensitivity, policy) for name in names if name in rows]
+    return MachineSpec(
+        name=section.name,
+        key_process=section.key_process,
+        rule=rule,
+        state=inputs,
+        counts={name: _counter(rows, tag, None) for name, tag in counted.items() if tag in rows},
+        cycle_state=STATES.index(section.produced_by_state) if section.produced_by_state else None,
+        ideal_cycle_us=round(section.ideal_cycle * 1e6) if section.ideal_cycle else None,
+        power=_power(rows, section.power),
+        energy=_counter(rows, section.energy, TO_KWH) if section.energy in rows else None,
+        calendar=Calendar(section.calendar, zone) if section.calendar and section.calendar.shifts else None,
+        micro_stop_us=round(section.micro_stop * 1e6),
+        contract_kw=section.contract_kw,
+        devices=frozenset(name.partition(".")[0] for name in names),
+        refusal=next((each for each in refusals if each), ""),
+    )
+
+
+def tags_of(section: EquipmentSection) -> list[str]:
+    """The full names of all tags that a machine uses."""
+    state = section.state
+    of_state = [state.tag, state.power, *state.bits.values()] if state else []
+    own = [section.produced, section.good, section.scrap, section.rework, section.power, section.energy]
+    return [name for name in (*of_state, *own) if name]
+
+
+def _rule(state: StateSection, rows: Rows) -> tuple[StateRule | None, tuple[Input, ...]]:
+    if state.bits:
+        bits = [(STATES.index(name), tag) for name, tag in state.bits.items() if tag in rows]
+        rule = StateRule(bits=tuple(code for code, _ in bits))
+        return rule, tuple(Input(row=rows[tag][0], kind="state") for _, tag in bits)
+    if state.power:
+        found = _power(rows, state.power)
+        limits = PowerLimits(state.executing_above, state.standby_above, state.hysteresis)
+        return (StateRule(power=limits), (found,)) if found else (None, ())
+    if state.tag not in rows:
+        return None, ()
+    meaning = {**(preset(state.preset) if state.preset else {}), **{int(key): each for key, each in state.map.items()}}
+    rule = StateRule(meaning={float(value): STATES.index(name) for value, name in meaning.items()})
+    return rule, (Input(row=rows[state.tag][0], kind="state"),)
+
+
+def _power(rows: Rows, name: str) -> Input | None:
+    if name not in rows:
+        return None
+    row, tag = rows[name]
+    return Input(row=row, kind="gauge", factor=TO_KW.get(tag.unit, 1.0))
+
+
+def _counter(rows: Rows, name: str, units: Mapping[str, float] | None) -> Input:
+    row, tag = rows[name]
+    factor = units.get(tag.unit, 1.0) if units else 1.0
+    tops: tuple[float, ...] = ()
+    if tag.rollover:
+        tops = (float(tag.rollover),)
+    elif tag.point.offset == 0 and tag.point.scale > 0:
+        tops = tuple(sorted(top * tag.point.scale for top in proposals().counter_tops))
+    # A boolean or state tag is a pulse; whatever else is a number counts, whether or not it says so.
+    kind = "pulse" if tag.kind == "state" else "counter"
+    return Input(row=row, kind=kind, factor=factor, tops=tops, declared=bool(tag.rollover))

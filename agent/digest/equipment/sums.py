@@ -1,0 +1,81 @@
+"""What is kept of one machine and period: sums only, so that any number of periods add up exactly. Pure.
+
+Seconds, pieces and kWh; ratios are made from them at the end (:mod:`.kpi`), never averaged.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from agent.digest.equipment.states import STATES
+
+
+class MachineSums(msgspec.Struct, frozen=True, kw_only=True):
+    """Microseconds (``*_us``), pieces, kWh, and counts of events. None: not configured.
+
+    ``planned_us``: planned busy time. ``unknown_us``: of it, without data. ``calendar``: whether there is one:
+    without it the elements cover all time and ``planned_us`` is 0. ``ideal_us``: planned run time of the pieces
+    counted (PRI × PQ). ``flags``: counter anomalies by kind.
+    """
+
+    span_us: int = 0
+    states: dict[str, int] = msgspec.field(default_factory=lambda: dict.fromkeys(STATES, 0))
+    calendar: bool = False
+    planned_us: int = 0
+    unknown_us: int = 0
+    apt_us: int = 0
+    aust_us: int = 0
+    adet_us: int = 0
+    adot_us: int = 0
+    stops: int = 0
+    stop_us: int = 0
+    micro_stops: int = 0
+    micro_us: int = 0
+    longest_stop_us: int = 0
+    failures: int = 0
+    repair_us: int = 0
+    between_us: int = 0
+    produced: float | None = None
+    good: float | None = None
+    scrap: float | None = None
+    rework: float | None = None
+    ideal_us: float | None = None
+    flags: dict[str, int] = {}
+    energy_basis: str = ""
+    kwh: float = 0.0
+    idle_kwh: float = 0.0
+    joined_kwh: float = 0.0
+    energy_known_us: int = 0
+    executing_kwh: float = 0.0
+    executing_power_us: int = 0
+    peak_kw: float | None = None
+    demand_kw: float | None = None
+    minutes: tuple[tuple[int, int], ...] = ()
+
+
+_LARGEST = ("longest_stop_us", "peak_kw", "demand_kw")
+_KEPT = ("calendar", "energy_basis")
+
+
+def add(one: MachineSums, two: MachineSums) -> MachineSums:
+    """Two periods as one."""
+    return MachineSums(**{name: _join(name, getattr(one, name), getattr(two, name)) for name in one.__struct_fields__})
+
+
+def _join(name: str, one: Any, two: Any) -> Any:
+    if name in _KEPT:
+        return one or two
+    if one is None or two is None:
+        return two if one is None else one
+    if name in _LARGEST:
+        return max(one, two)
+    if isinstance(one, dict) and isinstance(two, dict):
+        return {key: one.get(key, 0) + two.get(key, 0) for key in sorted({*one, *two})}
+    if isinstance(one, tuple) and isinstance(two, tuple):
+        counts: dict[int, int] = {}
+        for number, count in (*one, *two):
+            counts[number] = counts.get(number, 0) + count
+        return tuple(sorted(counts.items()))
+    return one + two

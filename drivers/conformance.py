@@ -22,11 +22,13 @@ import types
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from drivers.browsing import Tree, Wanted
 from drivers.contract import Context, Driver, DriverError, DriverType, FailureKind, Point, PointGroup, Samples
 from drivers.quality import Quality, level
 
@@ -291,6 +293,41 @@ async def check_says_nothing(harness: DriverHarness) -> None:
     _require(not heard, f"the driver logs: {heard}")
 
 
+async def check_browse(harness: DriverHarness) -> None:
+    """A driver that browses tells addresses that ``check`` accepts, keeps to its bounds, and leaves nothing behind."""
+    browse = harness.type.browse
+    if browse is None:
+        return
+    context = Context(device="conformance", now=_now)
+    await harness.plug()
+    before = Holdings.now()
+    try:
+        tree = await _bounded("browse", browse(harness.options, context, Wanted()), harness)
+        _check_tree(tree, harness)
+        few = await _bounded("browse", browse(harness.options, context, Wanted(most=2)), harness)
+        _require(len(few.items) <= 2, f"browse gave {len(few.items)} items where 2 were asked for")
+        _require(bool(few.notes) or len(tree.items) <= 2, "browse does not say that there is more")
+        for step in range(1, MAX_STEPS + 1):
+            if not await _cancelled_at(step, browse(harness.options, context, Wanted(most=2)), harness.bound_s):
+                break
+            await before.restored(f"browse cancelled at await number {step}")
+    finally:
+        await harness.unplug()
+    away = browse(harness.options, context, Wanted())
+    await _expect_transient("browsing a device that is away", _bounded("browse", away, harness))
+
+
+def _check_tree(tree: Tree, harness: DriverHarness) -> None:
+    _require(bool(tree.items) and tree.items[0].depth == 0, "browse gave no first item of depth 0")
+    depths = [item.depth for item in tree.items]
+    _require(all(one + 1 >= next_ for one, next_ in pairwise(depths)), "an item is more than one below the one before")
+    found = [item for item in tree.items if item.address]
+    _require(bool(found), "browse found nothing that can be read in a healthy device")
+    points = [Point(index=at, name=f"t{at}", address=item.address, type=item.type) for at, item in enumerate(found)]
+    problems = list(harness.type.check(harness.options, points))
+    _require(not problems, f"check finds fault in what browse found: {problems[:3]}")
+
+
 CHECKS: tuple[Check, ...] = (
     check_configuration_check_is_pure,
     check_create_does_not_connect,
@@ -303,6 +340,7 @@ CHECKS: tuple[Check, ...] = (
     check_cancelled_open,
     check_cancelled_read,
     check_two_devices,
+    check_browse,
     check_nothing_is_written,
     check_says_nothing,
 )

@@ -11,7 +11,7 @@ a driver's author need not know numpy.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -269,6 +269,6 @@ class DriverType:
     check: Callable[[Any, Sequence[Point]], Sequence[Problem]] = _no_problems
     keeps_state: bool = False
     """Whether it needs :attr:`Context.state_dir`."""
-    browse: Callable[[Any, Context, Wanted], Awaitable[Tree]] | None = None
+    browse: Callable[[Any, Context, Wanted], Coroutine[Any, Any, Tree]] | None = None
     """Look around in a device: ``browse(options, context, wanted)`` connects, looks and lets go; raises
     DriverError. None: the protocol cannot tell what a device has."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.cli.main import parser_for
+from agent.cli.progress import progress
 from agent.errors import GongfuError
 
 if TYPE_CHECKING:
@@ -33,7 +34,11 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     if options.depth < 1 or options.limit < 1:
         parser.error("--depth and --limit are at least 1")
-    tree = asyncio.run(_browse(options))
+    progress(f"looking around in {options.device} …")
+    try:
+        tree = asyncio.run(_browse(options))
+    finally:
+        progress("")
     from agent.outline import equipment, outline, proposal
 
     print(proposal(tree, options.device) if options.toml else outline(tree))

@@ -5,15 +5,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 import difflib
-import sys
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.cli.main import parser_for
+from agent.cli.progress import progress
 from agent.errors import GongfuError
-from agent.table import table
+from agent.table import one_line, table
 
 if TYPE_CHECKING:
     from agent.config.model import Configuration, Device
@@ -79,9 +79,9 @@ async def _connect(configuration: Configuration, devices: Sequence[Device], trus
     data_dir = Path(configuration.file.gateway.data_dir)
     async with trying(devices, data_dir, trust=trust, within_s=within_s) as tasks:
         for task in tasks:
-            _progress(f"waiting for {task.get_name().removeprefix('try ')} …")
+            progress(f"waiting for {task.get_name().removeprefix('try ')} …")
             trial = await task
-            _progress("")
+            progress("")
             if trial.failed:
                 running = await asyncio.to_thread(_running, configuration) if running is None else running
                 trial = excused(trial, running)
@@ -91,6 +91,8 @@ async def _connect(configuration: Configuration, devices: Sequence[Device], trus
     print(
         f"\n{len(done)} device{'' if len(done) == 1 else 's'}: {len(done) - wrong} ok, {wrong} with something to mend"
     )
+    if trust and any(trial.told for trial in done):
+        print("a running agent takes up what is trusted now within 5 minutes; at once: systemctl restart gongfu-edge")
     return 1 if wrong else 0
 
 
@@ -110,7 +112,7 @@ def _running(configuration: Configuration) -> Mapping[str, str]:
 def _show(trial: Trial) -> str:
     verdict = "ok" if trial.ok else "failed" if trial.failed else "something is wrong"
     lines = [f"{trial.device} ({trial.driver}): {verdict}, {trial.good} of {trial.tags} tags, {trial.seconds:.1f} s"]
-    lines += [f"  {text}" for text in trial.told]
+    lines += [f"  {one_line(text)}" for text in trial.told]
     rows = [(_names(each.tags), each.what, each.remedy or "–") for each in trial.findings]
     if rows:
         body = table(("tag", "what is wrong", "how to mend it"), rows)
@@ -123,8 +125,3 @@ def _names(tags: Sequence[str]) -> str:
         return "(all)"
     more = f" and {len(tags) - TAGS_SHOWN} more" if len(tags) > TAGS_SHOWN else ""
     return ", ".join(tags[:TAGS_SHOWN]) + more
-
-
-def _progress(text: str) -> None:
-    if sys.stderr.isatty():
-        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from agent import __version__
 from agent.errors import ConfigurationInvalid, GongfuError
+from agent.table import one_line
 
 DEFAULT_CONFIG = "/etc/gongfu-edge/config.toml"
 USAGE = 2
@@ -87,7 +88,7 @@ def _run(name: str, arguments: list[str]) -> int:
             print(problem, file=sys.stderr)
         return error.exit_code
     except GongfuError as error:
-        print(f"gongfu-edge {name}: {error.line()}", file=sys.stderr)
+        print(one_line(f"gongfu-edge {name}: {error.line()}"), file=sys.stderr)  # a device may have a say in it
         return error.exit_code
     except BrokenPipeError:  # the reader of our pipe has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -63,6 +63,10 @@ async def secure(client: Client, options: Options, context: Context) -> str:
     if options.wanted.none:
         client.application_uri = f"urn:{trust.NAME}"
         chosen = "none"
+        if context.trust and options.username and certificate is not None:
+            # What the password is encrypted for; once it is pinned, no other certificate gets it.
+            for text in trust.check_server(certificate, place, context.device, context.state_dir, now, trust=True):
+                context.tell(text)
     else:
         if certificate is None:
             raise _permanent(f"{place} shows no certificate", "have one made in the server, or use another policy")

@@ -57,6 +57,8 @@ async def test_a_certificate_is_trusted_by_the_operator_and_refused_when_it_chan
         code, said = await check(path, "--trust", "cnc-1")
         assert code == 0, said
         assert "trusted from now on" in said
+        read = await run("read", path, "cnc-1")
+        assert (read.returncode, read.stdout.split()[4:6]) == (0, ["load", "12.5"]), read.stderr
         assert (await check(path))[0] == 0
     kept = tmp_path / "data" / "drivers" / "opcua"
     assert kept.stat().st_mode & 0o777 == 0o700

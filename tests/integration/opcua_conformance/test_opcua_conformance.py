@@ -15,6 +15,7 @@ from tests.support.opcua_servers import LAB, Nursery, Server, double, node, vari
 READS = frozenset(
     {
         *("GetEndpoints", "CreateSession", "ActivateSession", "CloseSession", "Read", "TranslateBrowsePathsToNodeIds"),
+        *("Browse", "BrowseNext"),
         *("CreateSubscription", "CreateMonitoredItems", "DeleteMonitoredItems", "Publish", "Republish"),
     }
 )

@@ -46,6 +46,20 @@ async def test_a_password_is_encrypted_even_where_messages_are_not(tmp_path: Pat
     assert PASSWORD.encode() not in sent
 
 
+async def test_a_password_is_encrypted_for_a_trusted_certificate_only(tmp_path: Path) -> None:
+    users, policies = Users(), (P.NoSecurity, P.Basic256Sha256_SignAndEncrypt)
+    async with serving(policies, Pair.make(), users=users) as (server, _):
+        port = server.endpoint.port
+        async with connected(by_name(port), context(tmp_path, trust=True)):
+            pass
+    users.seen.clear()
+    async with serving(policies, Pair.make("somebody else"), users=users, port=port):
+        error = await failure(by_name(port), context(tmp_path))
+    assert error.kind is FailureKind.PERMANENT
+    assert "not the trusted one" in str(error)
+    assert users.seen == []
+
+
 async def test_a_password_that_would_travel_readable_is_not_sent(tmp_path: Path) -> None:
     users = Users()
     for pair in (None, Pair.make()):

@@ -98,7 +98,7 @@ def _path(steps: Sequence[tuple[int, str]]) -> ua.BrowsePath:
     for namespace, name in steps:
         step: Any = ua.RelativePathElement()
         step.ReferenceTypeId = node_id(ObjectIds.HierarchicalReferences)
-        step.IncludeSubtypes = True
+        step.IncludeSubtypes, step.IsInverse = True, False
         step.TargetName = ua.QualifiedName(name, namespace)
         path.RelativePath.Elements.append(step)
     return path

@@ -14,6 +14,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 log = logging.getLogger(__name__)
 
@@ -42,11 +43,16 @@ def ntp_synchronised() -> bool:
         _fields_ = (("modes", ctypes.c_uint), ("rest", ctypes.c_byte * 512))
 
     try:
-        libc = ctypes.CDLL(ctypes.util.find_library("c") or "libc.so.6", use_errno=True)
-        state: int = libc.adjtimex(ctypes.byref(_Timex()))
+        state: int = _libc().adjtimex(ctypes.byref(_Timex()))
     except (OSError, AttributeError):
         return False
     return 0 <= state < _TIME_ERROR
+
+
+@cache
+def _libc() -> ctypes.CDLL:
+    # Finding it starts a process: once is enough.
+    return ctypes.CDLL(ctypes.util.find_library("c") or "libc.so.6", use_errno=True)
 
 
 class Clock:

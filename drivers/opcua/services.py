@@ -145,13 +145,13 @@ class Terms:
     """So many publishing intervals without news, and it says so."""
 
 
-async def subscribe(connection: Connection, publishing_s: float, lifetime_s: float) -> Terms:
-    """Create a subscription that sends at least once a publishing interval."""
+async def subscribe(connection: Connection, publishing_s: float, keep_alive: int, lifetime_s: float) -> Terms:
+    """Create a subscription that sends at least once in ``keep_alive`` publishing intervals."""
     request = ua.CreateSubscriptionRequest()
     wanted = request.Parameters
     wanted.RequestedPublishingInterval = publishing_s * 1000
-    wanted.RequestedMaxKeepAliveCount = 1
-    wanted.RequestedLifetimeCount = max(10, round(lifetime_s / publishing_s))
+    wanted.RequestedMaxKeepAliveCount = keep_alive
+    wanted.RequestedLifetimeCount = max(10 * keep_alive, round(lifetime_s / publishing_s))
     wanted.MaxNotificationsPerPublish = 0
     wanted.PublishingEnabled = True
     made = (await connection.call(request, ua.CreateSubscriptionResponse)).Parameters

@@ -54,9 +54,9 @@ class Subscription:
 
     # -- setting up ----------------------------------------------------------------------------------
 
-    async def create(self, publishing_s: float, lifetime_s: float) -> None:
+    async def create(self, publishing_s: float, keep_alive: int, lifetime_s: float) -> None:
         """Create it and ask for its notifications; raises DriverError."""
-        self.terms = await services.subscribe(self._connection, publishing_s, lifetime_s)
+        self.terms = await services.subscribe(self._connection, publishing_s, keep_alive, lifetime_s)
         self.heard_at = asyncio.get_running_loop().time()
         self._ask()
 

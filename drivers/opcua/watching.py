@@ -28,6 +28,8 @@ RETRY_S = 60.0
 """Between two attempts to monitor what the server did not have."""
 RETRIED = 500
 """Items that are tried again at once."""
+BEAT_S = 2.0
+"""Between two looks at the server's clock, as an item among the others."""
 LIFETIME_S = 60.0
 """The server forgets a subscription whose connection was cut after so long."""
 
@@ -68,8 +70,11 @@ class Watching:
     async def open(self) -> None:
         """Subscribe to everything and wait for the first values; raises DriverError."""
         self._nodes = await resolve(self._connection, self._facts, [item.address for item in self._items])
-        await self._subscription.create(self._publishing_s, LIFETIME_S)
-        beat = Wanted(self._heartbeat.handle, SERVER_TIME, max(self._publishing_s, 1.0), 2, 0.0)
+        # One answer is wanted for each read; more of them would only cost.
+        shortest = min((item.interval for item in self._items), default=self._publishing_s)
+        keep_alive = max(1, math.floor(shortest / self._publishing_s + 1e-9))
+        await self._subscription.create(self._publishing_s, keep_alive, LIFETIME_S)
+        beat = Wanted(self._heartbeat.handle, SERVER_TIME, max(self._publishing_s, BEAT_S), 2, 0.0)
         await self._subscription.monitor([beat], 1)
         await self._monitor(range(len(self._items)))
         await self._first_values()
@@ -170,7 +175,7 @@ class Watching:
     async def _keep_up(self) -> None:
         """Everything that keeps a subscription alive, as far as it is due."""
         now = self._time()
-        if self._heartbeat.stopped(now, self._patience_s):
+        if self._heartbeat.stopped(now, max(self._patience_s, 3 * BEAT_S)):
             message = f"{self._connection.where}: the subscription is dead: the server's clock stands still in it"
             raise DriverError(message, quality=Quality.TIMEOUT, remedy="it is made anew; see the server if it recurs")
         await self._connection.renew()

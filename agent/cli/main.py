@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "config": ("agent.cli.config", "show what is in force, compare, roll back, lock"),
     "reload": ("agent.cli.reload", "let the running agent take over the local file"),
     "enroll": ("agent.cli.enroll", "enrol this gateway at a platform with a one-time token"),
+    "admin": ("agent.cli.admin", "for platform administrators: sign configuration and roll it out"),
 }
 
 

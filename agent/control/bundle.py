@@ -8,7 +8,6 @@ that a header names is ever used.
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,15 +16,16 @@ from hashlib import sha256
 from typing import Any
 
 from joserfc import jws
-from joserfc.errors import JoseError, SecurityWarning
+from joserfc.errors import JoseError
 
 from agent.config.model import EnterpriseSection
 from agent.control.reasons import HELD, Refusal
 from agent.control.selector import read_selector, selects, show_target
 from agent.control.strict import read_base64url, read_json
 from agent.control.trust import Admin, Trust, read_trust
+from agent.evidence.algorithm import ALGORITHM
 
-ALGORITHMS = ("EdDSA", "Ed25519")
+ALGORITHMS = (ALGORITHM, "Ed25519")
 """The contract's name, and the fully specified one of RFC 9864 for the same thing."""
 LARGEST_BUNDLE = 1_000_000
 """Bytes; no more than the transport takes in an answer."""
@@ -37,9 +37,6 @@ _MEMBERS = _REQUIRED | {"gateway_id", "selector", "trust"}
 _GATEWAY_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-# RFC 9864 deprecates the name EdDSA; the contract keeps it for the administrators' tools.
-warnings.filterwarnings("ignore", message="EdDSA is deprecated", category=SecurityWarning)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,12 @@ PLATFORM_KEYS = ("url", "ca")
 """Connection settings are tried as a candidate; ``ca`` is PEM text and no file."""
 MOST_SHOWN = 5
 
-_PATH_KEY = re.compile(r".*_(file|dir|path)|file|path|dir", re.IGNORECASE)
+SECRET_KEY = re.compile(
+    r".*(pass(word|phrase|wd)?|secret|token|credential|api_?key|community|proxy)|pw|pin|psk|key|auth.*", re.IGNORECASE
+)
+"""Keys whose values are secrets; they may be sealed, and are never shown."""
+_SEALABLE = re.compile(r"user(name)?|login", re.IGNORECASE)
+_PATH_KEY = re.compile(r".*_(file|dir|path)|file|path|dir|certificate|private_key", re.IGNORECASE)
 _PATH = re.compile(r"[/~\\]|[A-Za-z]:\\|\.\.?[/\\]|.*[/\\]\.\.([/\\]|$)|file:", re.IGNORECASE | re.DOTALL)
 _PORT = re.compile(r"[A-Za-z0-9]*|/dev/(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._:/-]*")
 """A serial port is the one path that a connection needs. No URL: pyserial's ``spy://`` writes files."""
@@ -73,11 +78,11 @@ def _walk(value: Any, place: Place, problems: Problems, *, in_connection: bool) 
 
 
 def _walk_table(table: Mapping[str, Any], place: Place, problems: Problems, *, in_connection: bool) -> None:
-    if is_sealed(table):
-        _check_sealed(table["jwe"], (place, "jwe"), problems)
-        return
     for key, each in table.items():
         here = (place, key)
+        if is_sealed(each):
+            _check_sealed(key, each["jwe"], here, problems)
+            continue
         if key in ("env", "file") and len(table) == 1:
             problems.add(here, "is a reference to this gateway", 'seal the secret: admin sign takes { secret = "…" }')
         elif _PATH_KEY.fullmatch(key) and each != "":
@@ -91,11 +96,14 @@ def is_sealed(value: Any) -> bool:
     return isinstance(value, Mapping) and value.keys() == {"jwe"}
 
 
-def _check_sealed(value: Any, place: Place, problems: Problems) -> None:
-    """One compact JWE for each gateway that the secret is for, a blank between two."""
-    sealed = value.split(" ") if isinstance(value, str) and value.isascii() else [""]
-    if any(each.count(".") != 4 for each in sealed):
-        problems.add(place, "is no sealed secret", "let gongfu-edge admin sign seal it")
+def _check_sealed(key: str, value: Any, place: Place, problems: Problems) -> None:
+    """One compact JWE for each gateway that the secret is for: a list, or a text with blanks between."""
+    if not (SECRET_KEY.fullmatch(key) or _SEALABLE.fullmatch(key)) or _PATH_KEY.fullmatch(key):
+        # Nobody could see what is in it: it might be the path that may not be written in the clear.
+        problems.add(place, "is sealed, and no secret", "only user names, passwords and their like are sealed")
+    sealed = value.split(" ") if isinstance(value, str) else value if isinstance(value, list) else []
+    if not sealed or not all(isinstance(each, str) and each.isascii() and each.count(".") == 4 for each in sealed):
+        problems.add((place, "jwe"), "is no sealed secret", "let gongfu-edge admin sign seal it")
 
 
 def _names_path(value: str, place: Place) -> bool:

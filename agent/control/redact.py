@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from agent.config.summary import redacted_url
+from agent.control.content import SECRET_KEY
 from agent.control.secrets import HIDDEN
 
-_SECRET_KEY = re.compile(
-    r".*(pass(word|phrase|wd)?|secret|token|credential|api_?key|private|proxy)|pw|pin|psk|key|auth.*", re.IGNORECASE
-)
 _REFERENCES = ({"jwe"}, {"env"}, {"file"}, {"secret"})
 
 
@@ -21,7 +18,7 @@ def redacted(value: Any) -> Any:
         if set(value) in _REFERENCES:
             return HIDDEN
         return {
-            key: HIDDEN if _SECRET_KEY.fullmatch(key) and _may_be_secret(each) else redacted(each)
+            key: HIDDEN if SECRET_KEY.fullmatch(key) and _may_be_secret(each) else redacted(each)
             for key, each in value.items()
         }
     if isinstance(value, list | tuple):

@@ -61,7 +61,12 @@ def test_what_is_no_toml_is_invalid(text: str) -> None:
         'url = "file:///etc/passwd"',
         'password = { jwe = "x" }',
         f'password = {{ jwe = "{SEALED}  {SEALED}" }}',
-        f'password = {{ jwe = ["{SEALED}"] }}',
+        f'password = {{ jwe = ["{SEALED}", 3] }}',
+        "password = { jwe = [] }",
+        f'port = {{ jwe = "{SEALED}" }}',
+        f'key_file = {{ jwe = "{SEALED}" }}',
+        f'private_key = {{ jwe = "{SEALED}" }}',
+        'certificate = "user.pem"',
     ],
 )
 def test_nothing_from_outside_names_a_path(connection: str) -> None:
@@ -83,8 +88,9 @@ def test_neither_a_table_nor_a_list_of_them_hides_a_path() -> None:
         'transport = "rtu", port = "/dev/ttyUSB0"',
         'port = "/dev/serial/by-id/usb-FTDI_FT232R-if00-port0"',
         'url = "opc.tcp://192.168.1.20:4840/Server"',
-        f'password = {{ jwe = "{SEALED}" }}',
+        f'username = {{ jwe = "{SEALED}" }}, password = {{ jwe = "{SEALED}" }}',
         f'password = {{ jwe = "{SEALED} {SEALED}" }}',
+        f'password = {{ jwe = ["{SEALED}", "{SEALED}"] }}',
         'ca_file = ""',
     ],
 )

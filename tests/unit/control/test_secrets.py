@@ -187,8 +187,8 @@ def test_the_effective_configuration_is_shown_without_secrets() -> None:
                         "pin": 1234,
                         "user_token": {"env": "hunter2"},
                         "other": {"jwe": SEALED},
+                        "username": {"secret": "hunter2"},
                         "servers": [{"api_key": "hunter2"}],
-                        "username": "",
                         "port": 502,
                     },
                 }

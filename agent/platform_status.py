@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from agent.config.effective import effective
-from agent.config.model import FileSection
+from agent.config.model import EnterpriseSection, FileSection
 from agent.health.status import DeviceStatus, Status
 
 _ESSENTIAL = (
@@ -22,6 +22,7 @@ _ESSENTIAL = (
     "running_revision",
     "attempted_revision",
     "locked_until",
+    "affiliation",
     "version",
 )
 MOST_BYTES = 200_000
@@ -39,6 +40,7 @@ def platform_status(status: Status, file: FileSection) -> dict[str, Any]:
         "running_revision": config.running_revision,
         "attempted_revision": config.attempted_revision,
         "locked_until": config.locked_until,
+        "affiliation": _affiliation(file.enterprise),
         "version": status.version,
         "time": status.time,
         "uptime_s": status.uptime_s,
@@ -60,6 +62,16 @@ def platform_status(status: Status, file: FileSection) -> dict[str, Any]:
     if file.remote.allow:
         told["effective_config"] = effective(file)
     return _bounded(told)
+
+
+def _affiliation(enterprise: EnterpriseSection) -> dict[str, Any]:
+    """What a bundle's selector is compared with; it is in every digest, too."""
+    return {
+        "district": enterprise.district,
+        "town": enterprise.town,
+        "park": enterprise.park,
+        "chains": [chain.name for chain in enterprise.chains],
+    }
 
 
 def essence(told: dict[str, Any]) -> bytes:

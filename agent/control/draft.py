@@ -7,6 +7,7 @@ administrator's machine: ``{ secret = { file = "cnc-1.pw" } }`` or ``{ secret = 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,10 @@ from agent.errors import ConfigurationInvalid
 
 SEALED_BEFORE = "sealed-before"
 """Stands, while a draft is checked, for a secret that only its gateway can open."""
+
+_IN_CLEAR = re.compile(
+    r".*(pass(word|phrase|wd)?|secret|token|credential|api_?key|community)|pw|pin|psk", re.IGNORECASE
+)
 
 Leaf = Callable[[Any, Place], Any]
 
@@ -52,6 +57,8 @@ def read_draft(path: Path, recipients: Sequence[Mapping[str, Any]] = ()) -> Draf
     resolver = Resolver(os.environ, path.parent)
 
     def mark(value: Any, place: Place) -> Any:
+        if isinstance(value, str) and value and isinstance(place, tuple) and _IN_CLEAR.fullmatch(str(place[1])):
+            problems.add(place, "is a secret in the clear, for everybody to read", 'write { secret = "…" } to seal it')
         if not (isinstance(value, Mapping) and value.keys() == {"secret"}):
             return value
         secret = value["secret"]

@@ -192,6 +192,12 @@ class FakeGateway:
             self.seq, self.previous = self.seq + 1, hashlib.sha256(body).hexdigest()
         return answer
 
+    async def report(self, **members: Any) -> Answer:
+        """Report a status; ``members`` replace those of one that says nothing."""
+        empty = {"running_hash": "", "attempted_hash": "", "state": "UNSET", "last_error": "", "version": "0.1.0"}
+        path = f"/gateways/{self.id}/status"
+        return await self.request("PUT", path, json={**empty, **members}, headers=self.authorized())
+
     async def get(self, path: str, **headers: str) -> Answer:
         """GET below the gateway's own address."""
         return await self.request("GET", f"/gateways/{self.id}{path}", headers={**self.authorized(), **headers})

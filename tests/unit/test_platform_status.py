@@ -22,6 +22,8 @@ CONFIG = """
 name = "shop"
 [enterprise]
 operator = "CT"
+park = "hongkou-01"
+chains = [{ name = "auto-parts", owner = "91350100M000100Y43" }]
 [platform]
 url = "https://platform.example/api/v1"
 proxy = { file = "proxy.txt" }
@@ -56,6 +58,7 @@ def test_it_fits_the_contract_and_has_every_part_of_it(tmp_path: Path) -> None:
     assert set(CONTRACT["components"]["schemas"]["Status"]["properties"]) - set(body) == {"effective_config"}
     assert body["state"] == "UNSET" and body["running_hash"] == "ab" * 32 and body["attempted_hash"] == ""
     assert body["digests"] == {"head": 9, "pending": 1, "rejected": 0} and body["link"]["operator"] == "CT"
+    assert body["affiliation"] == {"district": "", "town": "", "park": "hongkou-01", "chains": ["auto-parts"]}
     devices = body["health"]["components"]["devices"]
     assert devices["healthy"] is False and devices["status"] == "1 of 2 well"
     assert devices["components"]["meter-1"] == {

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import shutil
 import signal
 import sys
 import time
@@ -44,6 +45,9 @@ def main(arguments: Sequence[str]) -> int:
         parser.add_argument(
             "--url", default="", help="public platform URL, where gateways see another than host and port"
         )
+        parser.add_argument(
+            "--admins", type=Path, metavar="JWKS", help="trust file of those who may sign configuration"
+        )
         parser.add_argument("--make-token", type=int, default=0, metavar="N", help="print N one-time tokens first")
     if command == "token":
         parser.add_argument("--count", type=int, default=1)
@@ -65,6 +69,9 @@ def _serve(options: Namespace) -> int:
 
 
 async def _serve_until_stopped(options: Namespace) -> None:
+    if options.admins is not None:
+        options.data.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(options.admins, options.data / "admins.jwks")
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

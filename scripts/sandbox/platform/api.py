@@ -13,10 +13,12 @@ from agent.uplink.contract import DIGEST_SCHEMA, OPENAPI, contract_file
 from scripts.sandbox.platform import contract
 from scripts.sandbox.platform.intake import Link, decompress, parse_json
 from scripts.sandbox.platform.problems import Problem
-from scripts.sandbox.platform.service import Platform, matches
+from scripts.sandbox.platform.service import Platform
 from scripts.sandbox.platform.store import Gateway
 
 MAX_WAIT_S = 60
+MAX_BUNDLE = 1_000_000
+MAX_PAGE = 500
 SEQ = r"{seq:[1-9]\d{0,14}}"
 AUDIENCE = r"{audience:[a-z0-9][a-z0-9._-]{0,63}}"
 SANDBOX_ONLY = frozenset({"/gateways"})
@@ -32,6 +34,9 @@ def add_routes(router: web.UrlDispatcher, base: str, key: web.AppKey[Platform]) 
         router.add_put(f"{base}/gateways/{{id}}{stream}/digests/{SEQ}", api.put_digest)
     router.add_get(f"{base}/gateways/{{id}}/config", api.config, allow_head=False)
     router.add_put(f"{base}/gateways/{{id}}/status", api.put_status)
+    router.add_post(f"{base}/bundles", api.post_bundle)
+    router.add_put(f"{base}/bundles/{{hash:[0-9a-f]{{64}}}}/offer", api.offer_bundle)
+    router.add_get(f"{base}/fleet", api.fleet, allow_head=False)
     router.add_get(f"{base}/gateways", api.gateways, allow_head=False)
     router.add_get(f"/{OPENAPI}", partial(_contract_file, OPENAPI))
     router.add_get(f"/{DIGEST_SCHEMA}", partial(_contract_file, DIGEST_SCHEMA))
@@ -97,21 +102,51 @@ class Api:
         wait = request.query.get("wait", "0")
         if not (wait.isascii() and wait.isdigit() and len(wait) <= 3 and int(wait) <= MAX_WAIT_S):
             raise Problem("malformed", f"wait must be whole seconds from 0 to {MAX_WAIT_S}")
-        known = request.headers.get("If-None-Match", "")
-        found = await self._platform(request).bundle(gateway.id, known, float(wait))
+        known = partial(matches, request.headers.get("If-None-Match", ""))
+        found = await self._platform(request).control.desired(gateway.id, known, float(wait))
         if found is None:
             return web.Response(status=204)
-        etag, body = found
-        if matches(etag, known):
-            return web.Response(status=304, headers={"ETag": etag})
-        return web.Response(body=body, content_type="application/jose+json", headers={"ETag": etag})
+        if known(found.etag):
+            return web.Response(status=304, headers={"ETag": found.etag})
+        return web.Response(body=found.body, content_type="application/jose+json", headers={"ETag": found.etag})
 
     async def put_status(self, request: web.Request) -> web.Response:
         """PUT …/status."""
         gateway = await self._gateway(request)
-        body, _ = await self._json(request, "Status")
-        await self._platform(request).put_status(gateway.id, body.decode("utf-8"))
+        body, status = await self._json(request, "Status")
+        await self._platform(request).put_status(gateway.id, status, body.decode("utf-8"))
         return web.Response(status=204)
+
+    async def post_bundle(self, request: web.Request) -> web.Response:
+        """POST /bundles."""
+        control = self._platform(request).control
+        offer = request.query.get("offer", "all")
+        if offer not in ("all", "none"):
+            raise Problem("malformed", "offer must be all or none")
+        body = await self._read(request, MAX_BUNDLE)
+        receipt, new = await control.publish(body, for_all=offer == "all")
+        return web.json_response(receipt, status=201 if new else 200)
+
+    async def offer_bundle(self, request: web.Request) -> web.Response:
+        """PUT /bundles/{hash}/offer."""
+        control = self._platform(request).control
+        kid = await control.authenticate(request.headers.get("Authorization", ""))
+        _, wanted = await self._json(request, "Offer")
+        return web.json_response(await control.offer(kid, request.match_info["hash"], wanted))
+
+    async def fleet(self, request: web.Request) -> web.Response:
+        """GET /fleet."""
+        control = self._platform(request).control
+        await control.authenticate(request.headers.get("Authorization", ""))
+        query = request.query
+        limit = query.get("limit", str(MAX_PAGE))
+        if not (limit.isascii() and limit.isdigit() and len(limit) <= 3 and 1 <= int(limit) <= MAX_PAGE):
+            raise Problem("malformed", f"limit must be a whole number from 1 to {MAX_PAGE}")
+        selector = {name: query[name] for name in ("district", "town", "park", "chain") if name in query}
+        rows = await control.fleet(selector, query.get("after", ""), query.get("id", ""))
+        page = rows[: int(limit)]
+        following = page[-1].gateway.id if len(rows) > len(page) else None
+        return web.json_response({"gateways": [row.body() for row in page], "next": following})
 
     async def gateways(self, request: web.Request) -> web.Response:
         """GET /gateways: every chain, verified from the stored bytes. Sandbox only, loopback only."""
@@ -120,6 +155,12 @@ class Api:
         return web.Response(
             text=json.dumps([report.body() for report in reports], indent=2) + "\n", content_type="application/json"
         )
+
+
+def matches(if_none_match: str, etag: str) -> bool:
+    """RFC 9110: whether the entity tag is among those of an ``If-None-Match``."""
+    names = [each.strip().removeprefix("W/") for each in if_none_match.split(",")]
+    return etag in names or "*" in names
 
 
 def only_loopback(request: web.Request) -> None:

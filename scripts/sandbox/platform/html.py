@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
+PAGES = (("Gateways", "网关", "/"), ("Configuration", "配置", "/fleet"), ("Audit", "审计", "/audit"))
 VOID = frozenset({"meta", "link", "br", "img"})
 
 
@@ -80,6 +81,7 @@ def page(title: str, *content: Child, refresh_s: int = 0) -> str:
         "header",
         el("a", "Gongfu Edge", href="/", class_="brand"),
         el("span", both("Reference platform", "参考平台"), class_="muted"),
+        el("nav", *(el("a", both(en, zh), href=href) for en, zh, href in PAGES)),
     )
     foot = el(
         "footer",

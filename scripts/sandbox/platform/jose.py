@@ -43,8 +43,8 @@ def own_id(thumbprint: str) -> str:
     return "gw-" + urlsafe_b64decode(thumbprint.encode("ascii")).hex()[:16]
 
 
-def check_token(token: str, key: OKPKey, gateway_id: str, audience: str, now: float) -> BearerToken:
-    """Verify a bearer token (see the contract's security scheme). ``now`` in UTC seconds. Raises Problem 401."""
+def check_token(token: str, key: OKPKey, subject: str, audience: str, now: float) -> BearerToken:
+    """Verify a bearer token (see the contract's security schemes). ``now`` in UTC seconds. Raises Problem 401."""
     if len(token) > 4096:
         raise _refused("the token is too long")
     try:
@@ -55,8 +55,8 @@ def check_token(token: str, key: OKPKey, gateway_id: str, audience: str, now: fl
     if not isinstance(claims, dict):
         raise _refused("the token holds no claims")
     for name in ("iss", "sub"):
-        if claims.get(name) != gateway_id:
-            raise _refused(f"{name} is not the gateway's id")
+        if claims.get(name) != subject:
+            raise _refused(f"{name} is not {subject}")
     aud = claims.get("aud")
     if not any(_same_url(each, audience) for each in (aud if isinstance(aud, list) else [aud])):
         raise _refused(f"aud is not {audience}")
@@ -71,6 +71,14 @@ def check_token(token: str, key: OKPKey, gateway_id: str, audience: str, now: fl
     if not isinstance(jti, str) or not 0 < len(jti) <= 128 or not jti.isascii():
         raise _refused("jti is missing or not of at most 128 ASCII characters")
     return BearerToken(jti, expires + LEEWAY_S)
+
+
+def key_id(token: str) -> str:
+    """The ``kid`` that a token claims; nothing is verified. Raises Problem 401."""
+    try:
+        return str(_protected_header(token[:4096]).get("kid", ""))
+    except _NotVerified as error:
+        raise _refused(str(error)) from error
 
 
 def check_detached(signature: str, body: bytes, key: OKPKey) -> None:

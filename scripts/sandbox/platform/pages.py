@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from scripts.sandbox.platform import digest_view, views
+from scripts.sandbox.platform import control_views, digest_view, views
 from scripts.sandbox.platform.digest_view import DigestRow
 from scripts.sandbox.platform.problems import Problem
 from scripts.sandbox.platform.service import Platform
@@ -24,6 +24,8 @@ def add_routes(router: web.UrlDispatcher, key: web.AppKey[Platform]) -> None:
     pages = Pages(key)
     router.add_get("/", pages.index)
     router.add_get("/style.css", pages.style)
+    router.add_get("/fleet", pages.fleet)
+    router.add_get("/audit", pages.audit)
     router.add_get("/gateways/{id}", pages.gateway)
     router.add_get(r"/gateways/{id}/digests/{seq:[1-9]\d{0,14}}", pages.digest)
 
@@ -65,7 +67,19 @@ class Pages:
         page = await platform.call(Store.page, gateway.id, "", limit, PAGE_SIZE)
         rows = [DigestRow(each, content(each)) for each in page]
         report = await platform.report(gateway)
-        return _html(views.gateway(gateway, report, rows, platform.settings.clock(), newest=limit == NO_LIMIT))
+        told = await platform.control.history(gateway)
+        now = platform.settings.clock()
+        return _html(views.gateway(gateway, report, rows, told, now, newest=limit == NO_LIMIT))
+
+    async def fleet(self, request: web.Request) -> web.Response:
+        """What every gateway shall run and runs; ``?drift=1`` those only where that differs."""
+        platform = self._platform(request)
+        rows = await platform.control.fleet({})
+        return _html(control_views.fleet(rows, platform.now(), only_drift="drift" in request.query))
+
+    async def audit(self, request: web.Request) -> web.Response:
+        """What administrators did."""
+        return _html(control_views.audit(await self._platform(request).control.audit()))
 
     async def digest(self, request: web.Request) -> web.Response:
         """One digest."""

@@ -13,6 +13,8 @@ TITLES = {
     "not-found": (404, "There is nothing here"),
     "method": (405, "The method is not allowed here"),
     "other-bytes": (409, "Another digest with this number is stored"),
+    "not-trusted": (403, "No administrator of this platform has signed it"),
+    "not-newer": (409, "There is a bundle that is as new"),
     "too-large": (413, "The body is too large"),
     "encoding": (415, "The content encoding is not supported"),
     "schema": (422, "The content breaks the schema"),

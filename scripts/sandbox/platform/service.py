@@ -7,7 +7,6 @@ import hashlib
 import json
 import secrets
 import time
-from collections import Counter, defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from scripts.sandbox.platform import jose
+from scripts.sandbox.platform.control import Control
 from scripts.sandbox.platform.intake import Link, Verdict, examine
 from scripts.sandbox.platform.problems import Problem
 from scripts.sandbox.platform.store import Gateway, Store, StoredDigest, Token
@@ -47,9 +47,12 @@ class Platform:
         self.settings = settings or Settings()
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="platform-db")
         self._store = Store(data_dir)
-        self._changed: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
-        self._waiting: Counter[str] = Counter()
+        self.control = Control(self, self._store)
         self._verified: dict[tuple[str, str], ChainReport] = {}
+
+    def now(self) -> float:
+        """UTC seconds."""
+        return self.settings.clock()
 
     async def close(self) -> None:
         """Close the database."""
@@ -101,18 +104,10 @@ class Platform:
                     encryption_key=_encryption_key(request),
                 )
             )
-        answer: dict[str, Any] = {"gateway_id": gateway_id, "admins": self._admins()}
+        answer: dict[str, Any] = {"gateway_id": gateway_id, "admins": self.control.admin_keys()}
         if token.enterprise:
             answer["enterprise"] = token.enterprise
         return answer
-
-    def _admins(self) -> dict[str, Any]:
-        """The administrators' keys: ``admins.jwks`` in the data directory, if someone put it there."""
-        try:
-            admins: dict[str, Any] = json.loads((self.data_dir / "admins.jwks").read_text("utf-8"))
-        except FileNotFoundError:
-            admins = {"keys": []}
-        return admins
 
     # --- authentication ------------------------------------------------------------------------------
 
@@ -139,7 +134,10 @@ class Platform:
 
     async def deliver(self, gateway: Gateway, stream: str, seq: int, body: bytes, signature: str) -> tuple[str, bool]:
         """Take a digest; its hash, and False when the same bytes were stored already. Raises Problem."""
-        return await self.run(self._deliver, gateway, stream, seq, body, signature)
+        stored = await self.run(self._deliver, gateway, stream, seq, body, signature)
+        if stored[1] and not stream:
+            await self.control.note_affiliation(gateway.id, json.loads(body).get("affiliation"))
+        return stored
 
     def _deliver(self, gateway: Gateway, stream: str, seq: int, body: bytes, signature: str) -> tuple[str, bool]:
         jose.check_detached(signature, body, jose.import_public_key(json.loads(gateway.public_key)))
@@ -165,39 +163,12 @@ class Platform:
         last = self._store.head(gateway_id, stream)
         return Link(last.seq, last.hash) if last else Link()
 
-    # --- configuration and status --------------------------------------------------------------------
+    # --- status --------------------------------------------------------------------------------------
 
-    async def publish(self, gateway_id: str, bundle: bytes) -> str:
-        """Offer a signed bundle to a gateway; returns its entity tag."""
-        etag = f'"{hashlib.sha256(bundle).hexdigest()[:32]}"'
-        await self.run(self._store.put_bundle, gateway_id, etag, bundle, self.settings.clock())
-        self._changed.pop(gateway_id, asyncio.Event()).set()
-        return etag
-
-    async def bundle(self, gateway_id: str, known: str, wait_s: float) -> tuple[str, bytes] | None:
-        """The gateway's bundle, waiting at most ``wait_s`` for one whose tag is not in ``known`` (If-None-Match)."""
-        deadline = time.monotonic() + wait_s
-        while True:
-            changed = self._changed[gateway_id]
-            found = await self.run(self._store.bundle, gateway_id)
-            left = deadline - time.monotonic()
-            if (found is not None and not matches(found[0], known)) or left <= 0:
-                return found
-            self._waiting[gateway_id] += 1
-            try:
-                await asyncio.wait_for(changed.wait(), left)
-            except TimeoutError:
-                return found
-            finally:
-                self._waiting[gateway_id] -= 1
-
-    def waiting(self, gateway_id: str) -> int:
-        """How many long polls of the gateway wait for a bundle."""
-        return self._waiting[gateway_id]
-
-    async def put_status(self, gateway_id: str, status: str) -> None:
-        """Keep the gateway's latest status (JSON)."""
-        await self.run(self._store.put_status, gateway_id, status, self.settings.clock())
+    async def put_status(self, gateway_id: str, status: dict[str, Any], text: str) -> None:
+        """Keep the gateway's latest status; ``text``: as it was sent."""
+        await self.run(self._store.put_status, gateway_id, text, self.now())
+        await self.control.note_report(gateway_id, status)
 
     # --- verification --------------------------------------------------------------------------------
 
@@ -223,12 +194,6 @@ def make_token(store: Store, now: float, lifetime_s: float, enterprise: str = ""
     token = "-".join(letters[at : at + 4] for at in range(0, 16, 4))
     store.add_token(Token(hash=_hash_token(token), expires=now + lifetime_s, enterprise=enterprise, used_by=""))
     return token
-
-
-def matches(etag: str, if_none_match: str) -> bool:
-    """RFC 9110: whether the entity tag is among those of an ``If-None-Match``."""
-    names = [each.strip().removeprefix("W/") for each in if_none_match.split(",")]
-    return etag in names or "*" in names
 
 
 def _hash_token(token: str) -> str:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from scripts.sandbox.platform.control_store import ControlStore
+
 SCHEMAS = (
     """
 CREATE TABLE gateways (
@@ -34,6 +36,26 @@ CREATE TABLE bundles (
     """
 ALTER TABLE gateways ADD COLUMN encryption_key TEXT NOT NULL DEFAULT '';
 """,
+    """
+ALTER TABLE gateways ADD COLUMN affiliation TEXT NOT NULL DEFAULT '';
+DROP TABLE bundles;
+CREATE TABLE bundles (
+    hash TEXT PRIMARY KEY, etag TEXT NOT NULL, revision INTEGER NOT NULL, signers INTEGER NOT NULL,
+    posted REAL NOT NULL, changed REAL NOT NULL, for_all INTEGER NOT NULL, body BLOB NOT NULL
+) STRICT;
+CREATE TABLE offers (
+    bundle TEXT NOT NULL, gateway TEXT NOT NULL, PRIMARY KEY (bundle, gateway)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE reports (
+    gateway TEXT NOT NULL, at REAL NOT NULL, state TEXT NOT NULL,
+    running_revision INTEGER NOT NULL, attempted_revision INTEGER NOT NULL,
+    running_hash TEXT NOT NULL, attempted_hash TEXT NOT NULL, last_error TEXT NOT NULL
+) STRICT;
+CREATE INDEX reports_of ON reports (gateway, at);
+CREATE TABLE audit (
+    at REAL NOT NULL, actor TEXT NOT NULL, action TEXT NOT NULL, subject TEXT NOT NULL, detail TEXT NOT NULL
+) STRICT;
+""",
 )
 """``SCHEMAS[n]`` leads from version n of the database to the next."""
 
@@ -53,6 +75,7 @@ class Gateway:
     status: str = ""
     status_at: float = 0.0
     encryption_key: str = ""
+    affiliation: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +106,8 @@ class Token:
 
 
 _GATEWAY = (
-    "id, thumbprint, public_key, hostname, hardware, version, enrolled, last_seen, status, status_at, encryption_key"
+    "id, thumbprint, public_key, hostname, hardware, version, enrolled, last_seen, status, status_at, encryption_key,"
+    " affiliation"
 )
 _DIGEST = "gateway, stream, seq, hash, previous, state, reason, received, size, body, jws"
 
@@ -116,6 +140,11 @@ class Store:
             raise
         self._db.execute("COMMIT")
 
+    @property
+    def control(self) -> ControlStore:
+        """The part that remote configuration keeps."""
+        return ControlStore(self._db)
+
     def close(self) -> None:
         """Close the file."""
         self._db.close()
@@ -139,7 +168,7 @@ class Store:
     def put_gateway(self, gateway: Gateway) -> None:
         """Add a gateway, or renew what it says of itself."""
         self._db.execute(
-            f"INSERT INTO gateways ({_GATEWAY}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, '', 0, ?)"
+            f"INSERT INTO gateways ({_GATEWAY}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, '', 0, ?, '')"
             " ON CONFLICT (id) DO UPDATE SET"
             " hostname = excluded.hostname, hardware = excluded.hardware, version = excluded.version,"
             " last_seen = excluded.last_seen,"
@@ -170,6 +199,10 @@ class Store:
     def seen(self, gateway_id: str, now: float) -> None:
         """Note a sign of life."""
         self._db.execute("UPDATE gateways SET last_seen = ? WHERE id = ?", (now, gateway_id))
+
+    def put_affiliation(self, gateway_id: str, affiliation: str) -> None:
+        """Note where the gateway belongs (JSON)."""
+        self._db.execute("UPDATE gateways SET affiliation = ? WHERE id = ?", (affiliation, gateway_id))
 
     def put_status(self, gateway_id: str, status: str, now: float) -> None:
         """Replace the gateway's status (JSON)."""
@@ -227,12 +260,3 @@ class Store:
         """Names of the gateway's streams that hold digests; the gateway's own chain is the empty name."""
         rows = self._db.execute("SELECT DISTINCT stream FROM digests WHERE gateway = ? ORDER BY stream", (gateway_id,))
         return [row[0] for row in rows]
-
-    def put_bundle(self, gateway_id: str, etag: str, body: bytes, now: float) -> None:
-        """Replace the gateway's configuration bundle."""
-        self._db.execute("INSERT OR REPLACE INTO bundles VALUES (?, ?, ?, ?)", (gateway_id, etag, body, now))
-
-    def bundle(self, gateway_id: str) -> tuple[str, bytes] | None:
-        """Entity tag and body of the gateway's bundle."""
-        row = self._db.execute("SELECT etag, body FROM bundles WHERE gateway = ?", (gateway_id,)).fetchone()
-        return (row[0], row[1]) if row else None

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from scripts.sandbox.platform import parts, status_view
+from scripts.sandbox.platform import control_views, parts, status_view
+from scripts.sandbox.platform.control_views import History
 from scripts.sandbox.platform.digest_view import DigestRow
 from scripts.sandbox.platform.html import Child, both, el, page, table
 from scripts.sandbox.platform.store import Gateway
@@ -75,8 +76,10 @@ def _gateway_cells(row: GatewayRow, now: float) -> list[Child]:
     ]
 
 
-def gateway(gateway: Gateway, report: ChainReport, rows: list[DigestRow], now: float, *, newest: bool) -> str:
-    """One gateway and its digests."""
+def gateway(
+    gateway: Gateway, report: ChainReport, rows: list[DigestRow], told: History, now: float, *, newest: bool
+) -> str:
+    """One gateway, its digests, and what became of its configurations."""
     columns = [
         "No.|序号|number",
         "Period|周期",
@@ -113,6 +116,7 @@ def gateway(gateway: Gateway, report: ChainReport, rows: list[DigestRow], now: f
             el("a", "Older →", href=f"/gateways/{gateway.id}?before={older}") if older else None,
             class_="pager",
         ),
+        control_views.history(*told, zone) if newest else None,
         status_view.raw(gateway),
         refresh_s=REFRESH_S if newest else 0,
     )

@@ -17,7 +17,7 @@ from scripts.sandbox.platform import Settings
 from scripts.sandbox.platform.jose import own_id
 from scripts.sandbox.platform.store import Store
 from tests.support.platform_contract import check_answer, errors
-from tests.support.platform_gateway import FakeGateway, encode, make_digest, platform_with_gateway, until
+from tests.support.platform_gateway import FakeGateway, encode, make_digest, platform_with_gateway
 
 # --- enrolment -------------------------------------------------------------------------------------------
 
@@ -269,29 +269,6 @@ async def test_L11_a_gateway_in_1970_learns_the_time_from_the_401(tmp_path: Path
 
 
 # --- configuration and status ----------------------------------------------------------------------------
-
-
-BUNDLE = json.dumps({"payload": "e30", "signatures": [{"protected": "e30", "signature": "c2ln"}]}).encode()
-
-
-async def test_configuration_is_offered_once_and_then_not_modified(tmp_path: Path) -> None:
-    async with platform_with_gateway(tmp_path) as (running, gateway):
-        assert (await gateway.get("/config")).status == 204
-        etag = await running.platform.publish(gateway.id, BUNDLE)
-        answer = await gateway.get("/config?wait=0")
-        assert (answer.status, answer.headers["ETag"], answer.body) == (200, etag, BUNDLE)
-        same = await gateway.get("/config", **{"If-None-Match": f'"older", W/{etag}'})
-        assert (same.status, same.headers["ETag"]) == (304, etag)
-
-
-async def test_a_waiting_gateway_gets_new_configuration_at_once(tmp_path: Path) -> None:
-    async with platform_with_gateway(tmp_path) as (running, gateway):
-        etag = await running.platform.publish(gateway.id, BUNDLE)
-        waiting = asyncio.create_task(gateway.get("/config?wait=60", **{"If-None-Match": etag}))
-        await until(lambda: running.platform.waiting(gateway.id))
-        newer = await running.platform.publish(gateway.id, BUNDLE.replace(b"e30", b"e31"))
-        answer = await asyncio.wait_for(waiting, 30)
-        assert (answer.status, answer.headers["ETag"]) == (200, newer)
 
 
 async def test_a_long_poll_ends_by_itself(tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ import pytest
 
 from agent.config.model import FileSection, GatewaySection
 from agent.platform_status import platform_status
+from tests.support.control_bundles import Signer
 from tests.support.health_status import DOWN, DeviceNow, status
+from tests.support.platform_admin import FakeAdmin, lasting, pin
 from tests.support.platform_gateway import FakeGateway, encode, make_digest, platform_with_gateway
 
 EVIL = "<script>alert(1)</script>\"'&"
@@ -118,6 +120,30 @@ async def test_a_gateways_own_report_is_shown(tmp_path: Path) -> None:
         bare = {"running_hash": "", "attempted_hash": "cd", "state": "FAILED", "last_error": "no data", "version": ""}
         answer = await gateway.request("PUT", path, json=bare, headers=gateway.authorized())
         assert answer.status == 204 and "no data" in (await _read(gateway, f"/gateways/{gateway.id}")).text
+
+
+async def test_the_fleet_its_drift_and_the_reasons_are_shown(tmp_path: Path) -> None:
+    wang = Signer("Wang Wei " + EVIL)
+    pin(tmp_path, wang)
+    async with platform_with_gateway(tmp_path) as (_, gateway):
+        assert "No bundle addresses it" in (await _read(gateway, f"/gateways/{gateway.id}")).text
+        admin, reason = FakeAdmin(gateway, wang), f"dry_run_failed: press-1.total {EVIL}"
+        config = '[[device]]\nname = "p"\nconnection = { password = "hunter2", host = "plc-7" }'
+        assert (await admin.post(lasting(wang, gateway_id=gateway.id, config=config))).status == 201
+        await gateway.report(state="FAILED", attempted_revision=7, last_error=reason, affiliation={"park": EVIL})
+        await admin.post(lasting(wang, gateway_id=gateway.id, revision=8, config="no toml"), "?offer=none")
+        fleet = (await _read(gateway, "/fleet")).text
+        for expected in ("drift", "FAILED", reason, EVIL, "7"):
+            assert expected in fleet, expected
+        page = (await _read(gateway, f"/gateways/{gateway.id}")).text
+        for expected in (reason, "Wang Wei", "plc-7", "no TOML", "not yet"):
+            assert expected in page, expected
+        assert "hunter2" not in page
+        audit = (await _read(gateway, "/audit")).text
+        assert audit.count("handed in") == 2 and f"revision 8 for {gateway.id}" in audit and EVIL in audit
+        await gateway.report(state="APPLIED", running_revision=7, attempted_revision=7)
+        assert gateway.id not in (await _read(gateway, "/fleet?drift=1")).text
+        assert reason in (await _read(gateway, f"/gateways/{gateway.id}")).text  # the past is kept
 
 
 async def test_the_raw_json_is_what_was_delivered(tmp_path: Path) -> None:

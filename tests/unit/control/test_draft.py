@@ -80,6 +80,8 @@ def test_a_secret_may_come_from_the_administrators_own_machine(tmp_path: Path, m
         ('[digest]\nperiod = "7s"\nperiods = "1s"', "periods"),
         ("[[device]", "press.toml:1"),
         (device('host = "h", password = { secret = 3 }'), "text"),
+        (device('host = "h", password = "hunter2"'), "in the clear"),
+        (device('host = "h", headers = { x_api_key = "hunter2" }'), "in the clear"),
         (device('host = "h", password = { secret = { file = "absent" } }'), "absent"),
         ('[platform]\nurl = "http://platform.example/api/v1"', "https"),
         ('[platform]\nurl = "https://platform.example"\nca = "/etc/ssl/x"', "PEM"),

@@ -1,0 +1,398 @@
+"""The platform's side of remote configuration: bundles in, offers out, what the gateways say of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from scripts.sandbox.platform import jose
+from scripts.sandbox.platform.bundles import Admins, Affiliation, Bundle, read_bundle, with_signatures
+from scripts.sandbox.platform.control_store import AuditEntry, ControlStore, Report, StoredBundle
+from scripts.sandbox.platform.problems import Problem
+from scripts.sandbox.platform.store import Gateway, Store
+
+T = TypeVar("T")
+HELD = ("locked", "clock_untrusted")
+"""Reason codes of what the gateway still means to look at."""
+STATES = ("UNSET", "APPLYING", "APPLIED", "FAILED")
+
+
+class Runs(Protocol):
+    """What is asked of the platform: its clock, its data, and the thread that owns the database."""
+
+    data_dir: Path
+    url: str
+
+    def now(self) -> float: ...
+    async def run(self, function: Callable[..., T], *args: Any) -> T: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A bundle, as it stands with the platform."""
+
+    bundle: Bundle
+    stored: StoredBundle
+    complete: bool
+    """Whether as many administrators have signed as the threshold asks for."""
+    signers: tuple[str, ...] = ()
+    """Their names, as far as they are administrators still."""
+
+
+@dataclass(frozen=True, slots=True)
+class FleetRow:
+    """One gateway: what it shall run (None: nothing is offered to it) and what it said last."""
+
+    gateway: Gateway
+    affiliation: Affiliation
+    desired: Offer | None
+    report: Report
+    locked_until: str | None
+
+    @property
+    def drift(self) -> bool:
+        """Whether it runs something else than it shall."""
+        return self.desired is not None and self.report.running_revision != self.desired.stored.revision
+
+    def body(self) -> dict[str, Any]:
+        """As the contract shows it."""
+        said, desired = self.report, self.desired
+        status = json.loads(self.gateway.status) if self.gateway.status else {}
+        return {
+            "id": self.gateway.id,
+            "hostname": self.gateway.hostname,
+            "version": str(status.get("version") or self.gateway.version),
+            "affiliation": self.affiliation.body(),
+            "last_seen": utc(self.gateway.last_seen),
+            "desired_revision": desired.stored.revision if desired else 0,
+            "desired_hash": desired.stored.hash if desired else None,
+            "running_revision": said.running_revision,
+            "running_hash": said.running_hash,
+            "attempted_revision": said.attempted_revision,
+            "attempted_hash": said.attempted_hash,
+            "state": said.state,
+            "last_error": said.last_error,
+            "drift": self.drift,
+            "locked_until": self.locked_until,
+            "encryption_key": json.loads(self.gateway.encryption_key) if self.gateway.encryption_key else None,
+        }
+
+
+class Control:
+    """Everything but HTTP. Methods with a leading underscore run in the thread that owns the database."""
+
+    def __init__(self, platform: Runs, store: Store) -> None:
+        self._platform = platform
+        self._store = store
+        self._offers: list[Offer] | None = None
+        self._offers_by: dict[str, Any] = {}
+        self._singly: set[tuple[str, str]] = set()
+        self._changed: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        self._waiting: Counter[str] = Counter()
+
+    @property
+    def _kept(self) -> ControlStore:
+        return self._store.control
+
+    # --- administrators --------------------------------------------------------------------------------
+
+    def admin_keys(self) -> dict[str, Any]:
+        """Their JWKS: ``admins.jwks`` in the data directory, if someone put it there."""
+        try:
+            keys: dict[str, Any] = json.loads((self._platform.data_dir / "admins.jwks").read_text("utf-8"))
+        except FileNotFoundError:
+            keys = {"keys": []}
+        return keys
+
+    def admins(self) -> Admins:
+        """The administrators, as of now."""
+        return Admins.read(self.admin_keys())
+
+    async def authenticate(self, authorization: str) -> str:
+        """The thumbprint of the administrator whom the bearer token proves. Raises Problem 401."""
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise Problem("unauthenticated", "there is no bearer token", headers={"WWW-Authenticate": "Bearer"})
+        return await self._platform.run(self._authenticate, token.strip())
+
+    def _authenticate(self, token: str) -> str:
+        kid = jose.key_id(token)
+        key = self.admins().keys.get(kid)
+        if key is None:
+            raise Problem("unauthenticated", "kid names no administrator of this platform")
+        now = self._platform.now()
+        proof = jose.check_token(token, key, kid, self._platform.url, now)
+        if not self._store.use_nonce(f"admin {kid}", proof.jti, proof.expires, now):
+            raise Problem("unauthenticated", "jti was used before")
+        return kid
+
+    # --- bundles -----------------------------------------------------------------------------------------
+
+    async def publish(self, data: bytes, *, for_all: bool = True) -> tuple[dict[str, Any], bool]:
+        """Take a bundle; what is known of it now, and whether it is new. Raises Problem."""
+        offer, new = await self._platform.run(self._publish, data, for_all)
+        return await self._receipt(offer), new
+
+    def _publish(self, data: bytes, for_all: bool) -> tuple[Offer, bool]:
+        admins, now = self.admins(), self._platform.now()
+        bundle = read_bundle(data, admins)
+        known = next((each for each in self.offers() if each.stored.hash == bundle.hash), None)
+        if known is None:
+            try:
+                self._check_new(bundle, now)
+            except Problem as problem:
+                self._note(bundle.signers, "refused", bundle, problem.detail)
+                raise
+            stored = _stored(bundle, now, now, for_all)
+            whom = "" if for_all else "to nobody yet; "
+        else:
+            # To whom it is offered is not for whoever has a copy of it to say.
+            merged = with_signatures(known.bundle, bundle, admins)
+            if merged.signers == known.bundle.signers:
+                return known, False
+            bundle, whom = merged, "further signature; "
+            stored = _stored(bundle, known.stored.posted, now, known.stored.for_all)
+        with self._store.transaction():
+            self._kept.put_bundle(stored)
+        names = ", ".join(admins.name(kid) for kid in bundle.signers)
+        detail = f"{whom}signed by {names}, {len(bundle.signers)} of {admins.threshold}"
+        self._note(bundle.signers, "handed in", bundle, detail)
+        return self._find(bundle.hash), known is None
+
+    def _check_new(self, bundle: Bundle, now: float) -> None:
+        if bundle.expires.timestamp() <= now:
+            message = f"the bundle expired at {bundle.expires.isoformat()}"
+            raise Problem("schema", message, problems=[{"path": "/expires_at", "message": "is in the past"}])
+        mine = {gateway.id for gateway in self._store.gateways() if _addresses(bundle, gateway)}
+        everyone = {gateway.id: gateway for gateway in self._store.gateways()}
+        for other in self.offers():
+            if other.stored.revision < bundle.revision:
+                break  # highest first
+            same = other.bundle.target == bundle.target
+            shared = next((name for name in sorted(mine) if _addresses(other.bundle, everyone[name])), "")
+            if same or shared:
+                who = bundle.target if same else shared
+                raise Problem("not-newer", f"there is revision {other.stored.revision} for {who}; sign a higher one")
+
+    async def offer(self, kid: str, hash_: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
+        """Offer a bundle to more gateways, for the administrator ``kid``; ``wanted`` fits the schema ``Offer``."""
+        return await self._receipt(await self._platform.run(self._offer, kid, hash_, wanted))
+
+    def _offer(self, kid: str, hash_: str, wanted: Mapping[str, Any]) -> Offer:
+        found = self._find(hash_)
+        addressed = [each.id for each in self._store.gateways() if _addresses(found.bundle, each)]
+        with self._store.transaction():
+            if wanted.get("all"):
+                self._kept.offer_to_all(hash_)
+                whom = "all"
+            else:
+                names = sorted(set(wanted["gateways"]) & set(addressed))
+                self._kept.offer(hash_, names)
+                whom = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+        self._note([kid], "offered", found.bundle, f"to {whom or 'nobody'}")
+        return self._find(hash_)
+
+    def _find(self, hash_: str) -> Offer:
+        self._offers = None
+        found = next((each for each in self.offers() if each.stored.hash == hash_), None)
+        if found is None:
+            raise Problem("not-found", "there is no such bundle")
+        return found
+
+    def offers(self) -> list[Offer]:
+        """Every bundle, the highest revision first. In the thread that owns the database."""
+        keys = self.admin_keys()
+        if self._offers is None or self._offers_by != keys:
+            admins, self._offers_by = Admins.read(keys), keys
+            self._singly = self._kept.offered()
+            self._offers = [_offer(each, admins) for each in self._kept.bundles()]
+        return self._offers
+
+    async def _receipt(self, offer: Offer) -> dict[str, Any]:
+        gateways = await self._platform.run(self._store.gateways)
+        addressed = [each for each in gateways if _addresses(offer.bundle, each)]
+        for gateway in addressed:
+            self.wake(gateway.id)
+        return {
+            "hash": offer.stored.hash,
+            "revision": offer.stored.revision,
+            "signers": list(offer.bundle.signers),
+            "threshold": self.admins().threshold,
+            "addressed": len(addressed),
+            "offered": sum(offer.complete and self._is_offered(offer, each.id) for each in addressed),
+        }
+
+    def _is_offered(self, offer: Offer, gateway_id: str) -> bool:
+        return offer.stored.for_all or (offer.stored.hash, gateway_id) in self._singly
+
+    def _note(self, kids: Iterable[str], action: str, bundle: Bundle, detail: str) -> None:
+        admins = self.admins()
+        actor = ", ".join(admins.name(kid) for kid in kids)
+        subject = f"revision {bundle.revision} for {bundle.target}"
+        entry = AuditEntry(at=self._platform.now(), actor=actor, action=action, subject=subject, detail=detail[:1000])
+        with self._store.transaction():
+            self._kept.add_audit(entry)
+
+    # --- for gateways ------------------------------------------------------------------------------------
+
+    async def desired(self, gateway_id: str, known: Callable[[str], bool], wait_s: float) -> StoredBundle | None:
+        """The newest bundle offered to a gateway, waiting at most ``wait_s`` for one that it does not know.
+
+        ``known``: whether the gateway has the bundle with an entity tag.
+        """
+        deadline = time.monotonic() + wait_s
+        while True:
+            changed = self._changed[gateway_id]
+            found = await self._platform.run(self._news, gateway_id, known)
+            left = deadline - time.monotonic()
+            if (found is not None and not known(found.etag)) or left <= 0:
+                return found
+            self._waiting[gateway_id] += 1
+            try:
+                await asyncio.wait_for(changed.wait(), left)
+            except TimeoutError:
+                return found
+            finally:
+                self._waiting[gateway_id] -= 1
+
+    def wake(self, gateway_id: str) -> None:
+        """Let its long polls look again."""
+        if gateway_id in self._changed:
+            self._changed.pop(gateway_id).set()
+
+    def waiting(self, gateway_id: str) -> int:
+        """How many long polls of the gateway wait for a bundle."""
+        return self._waiting[gateway_id]
+
+    def _news(self, gateway_id: str, known: Callable[[str], bool]) -> StoredBundle | None:
+        gateway = self._store.gateway(gateway_id)
+        offer = self._desired(gateway) if gateway else None
+        if gateway is None or offer is None or (_has_failed(offer, gateway) and not known(offer.stored.etag)):
+            return None
+        return offer.stored
+
+    def _desired(self, gateway: Gateway) -> Offer | None:
+        """The newest of all, also when it has expired: an older one would be a downgrade."""
+        for offer in self.offers():
+            if offer.complete and self._is_offered(offer, gateway.id) and _addresses(offer.bundle, gateway):
+                return offer
+        return None
+
+    async def note_report(self, gateway_id: str, status: Mapping[str, Any]) -> None:
+        """Remember what a gateway says of its configuration, if that is new."""
+        report = _report(gateway_id, self._platform.now(), status)
+        await self._platform.run(self._kept.add_report, report)
+        if "affiliation" in status:
+            await self.note_affiliation(gateway_id, status["affiliation"])
+
+    async def note_affiliation(self, gateway_id: str, said: Any) -> None:
+        """Remember where a gateway belongs; what is offered to it may depend on that."""
+        if await self._platform.run(self._note_affiliation, gateway_id, said):
+            self.wake(gateway_id)
+
+    def _note_affiliation(self, gateway_id: str, said: Any) -> bool:
+        text = json.dumps(Affiliation.read(said).body())
+        gateway = self._store.gateway(gateway_id)
+        if gateway is None or gateway.affiliation == text:
+            return False
+        self._store.put_affiliation(gateway_id, text)
+        return True
+
+    # --- for people ----------------------------------------------------------------------------------------
+
+    async def fleet(self, selector: Mapping[str, str], after: str = "", gateway_id: str = "") -> list[FleetRow]:
+        """The gateways that the selector fits, in the order of their ids; ``after``: those behind this id."""
+        return await self._platform.run(self._fleet, selector, after, gateway_id)
+
+    def _fleet(self, selector: Mapping[str, str], after: str, gateway_id: str) -> list[FleetRow]:
+        rows = []
+        for gateway in sorted(self._store.gateways(), key=lambda each: each.id):
+            where = affiliation_of(gateway)
+            if gateway.id > after and gateway_id in ("", gateway.id) and where.fits(selector):
+                status = json.loads(gateway.status) if gateway.status else {}
+                report = _report(gateway.id, gateway.status_at, status)
+                rows.append(FleetRow(gateway, where, self._desired(gateway), report, status.get("locked_until")))
+        return rows
+
+    async def history(self, gateway: Gateway) -> tuple[list[Report], list[tuple[Offer, bool]]]:
+        """A gateway's states, and every bundle that addresses it with whether it is offered; newest first."""
+        return await self._platform.run(self._history, gateway)
+
+    def _history(self, gateway: Gateway) -> tuple[list[Report], list[tuple[Offer, bool]]]:
+        mine = [each for each in self.offers() if _addresses(each.bundle, gateway)]
+        offered = [(each, each.complete and self._is_offered(each, gateway.id)) for each in mine]
+        return self._kept.reports(gateway.id), offered
+
+    async def audit(self, limit: int = 200) -> list[AuditEntry]:
+        """What administrators did, newest first."""
+        return await self._platform.run(self._kept.audit, limit)
+
+
+def affiliation_of(gateway: Gateway) -> Affiliation:
+    """Where it said last that it belongs."""
+    return Affiliation.read(json.loads(gateway.affiliation) if gateway.affiliation else {})
+
+
+def utc(seconds: float) -> str:
+    """ISO 8601 with Z, to the second."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _addresses(bundle: Bundle, gateway: Gateway) -> bool:
+    return bundle.addresses(gateway.id, affiliation_of(gateway))
+
+
+def _has_failed(offer: Offer, gateway: Gateway) -> bool:
+    """Whether the gateway has said, since the bundle changed last, that it does not take it."""
+    if not gateway.status or gateway.status_at < offer.stored.changed:
+        return False
+    said = _report(gateway.id, 0, json.loads(gateway.status))
+    of_this = said.attempted_revision == offer.stored.revision or said.attempted_hash == offer.stored.hash
+    held = said.last_error.partition(":")[0] in HELD
+    return said.state == "FAILED" and of_this and not held and said.running_revision != offer.stored.revision
+
+
+def _offer(stored: StoredBundle, admins: Admins) -> Offer:
+    bundle = read_bundle(stored.body, admins, verified=True)
+    names = tuple(admins.name(kid) for kid in bundle.signers)
+    return Offer(bundle, stored, stored.signers >= admins.threshold, names)
+
+
+def _stored(bundle: Bundle, posted: float, changed: float, for_all: bool) -> StoredBundle:
+    return StoredBundle(
+        hash=bundle.hash,
+        etag=bundle.etag,
+        revision=bundle.revision,
+        signers=len(bundle.signers),
+        posted=posted,
+        changed=changed,
+        for_all=for_all,
+        body=bundle.body(),
+    )
+
+
+def _report(gateway_id: str, at: float, status: Mapping[str, Any]) -> Report:
+    def whole(name: str) -> int:
+        value = status.get(name)
+        return value if type(value) is int and 0 <= value < 2**63 else 0
+
+    def text(name: str) -> str:
+        return str(status.get(name) or "").encode("utf-8", "replace").decode("utf-8")[:4000]
+
+    return Report(
+        gateway=gateway_id,
+        at=at,
+        state=text("state") if status.get("state") in STATES else "UNSET",
+        running_revision=whole("running_revision"),
+        attempted_revision=whole("attempted_revision"),
+        running_hash=text("running_hash"),
+        attempted_hash=text("attempted_hash"),
+        last_error=text("last_error"),
+    )

@@ -23,6 +23,7 @@ from agent.buffer.store import Event, Store
 from agent.clock import Clock, Correction
 from agent.config.difference import difference
 from agent.config.model import Configuration, Device
+from agent.control.effective import effective
 from agent.control.journal import Journal
 from agent.control.loop import ask_platform, hear_engineer
 from agent.control.mailbox import Mailbox
@@ -211,7 +212,7 @@ class Agent:
     def _report(self, kind: str, device: str, detail: dict[str, Any]) -> None:
         # A full queue means that the disk has been failing for long; the coverage shows the gap anyway.
         with contextlib.suppress(asyncio.QueueFull):
-            self._events.put_nowait(Event(time=self.clock.now(), kind=kind, device=device, detail=detail))
+            self._events.put_nowait(Event(self.clock.now(), kind, device, detail, self.clock.epoch))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until ``stop`` is set; then stop the devices, flush, and say goodbye."""
@@ -244,11 +245,15 @@ class Agent:
         }
         if self.uplink is not None:
             rooms["uplink"] = self.uplink.run()
-            rooms["reporter"] = self.uplink.reporter(self.snapshot.told_platform).run()
+            rooms["reporter"] = self.uplink.reporter(self._tell).run()
             rooms["configuration"] = self._ask_platform()
         if self.configuration.file.console.listen:
             rooms["console"] = self._serve_console()
         return rooms
+
+    def _tell(self) -> tuple[dict[str, Any], bytes]:
+        file = self.configuration.file
+        return self.snapshot.told_platform(effective(file) if file.remote.allow else None)
 
     async def _flush_for_ever(self) -> None:
         flush = float(self.configuration.file.buffer.flush)
@@ -306,8 +311,8 @@ class Agent:
 
     async def _build_digests(self) -> None:
         if self.uplink is not None and self.identity.enrolment is not None:
-            # A disk restored from an old copy would build again what the platform has already, and
-            # fork; a platform that is away must not hold the digests up for long.
+            # On a disk restored from an old copy the chain goes on elsewhere. A platform that is away must not
+            # hold the digests up for long; what is built meanwhile may have to be set aside and linked anew.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(HEAD_WAIT):
                     await self.uplink.reconciled.wait()

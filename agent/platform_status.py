@@ -6,11 +6,11 @@ A device's name and state are, and how many of its values are bad; that is in ev
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from agent.config.effective import effective
 from agent.config.model import EnterpriseSection, FileSection
 from agent.health.status import DeviceStatus, Status
 
@@ -29,8 +29,13 @@ MOST_BYTES = 200_000
 """Of the status as JSON; a platform takes at least 256 kB. What lists tags is left out first."""
 
 
-def platform_status(status: Status, file: FileSection) -> dict[str, Any]:
-    """The body of the request; it fits the contract's schema ``Status``."""
+def platform_status(
+    status: Status, file: FileSection, effective_config: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The body of the request; it fits the contract's schema ``Status``.
+
+    ``effective_config``: what the platform may change, without secrets; None: nothing, and nothing is told.
+    """
     config, buffer, digests = status.config, status.buffer, status.digests
     told = {
         "running_hash": config.running_hash,
@@ -59,8 +64,8 @@ def platform_status(status: Status, file: FileSection) -> dict[str, Any]:
             "max_bytes_per_day": status.uplink.max_bytes_per_day,
         },
     }
-    if file.remote.allow:
-        told["effective_config"] = effective(file)
+    if effective_config is not None:
+        told["effective_config"] = dict(effective_config)
     return _bounded(told)
 
 

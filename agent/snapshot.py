@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -148,9 +148,9 @@ class Snapshot:
             stalled=rooms.progress.stalled(),
         )
 
-    def told_platform(self) -> tuple[dict[str, Any], bytes]:
+    def told_platform(self, effective_config: Mapping[str, Any] | None) -> tuple[dict[str, Any], bytes]:
         """What the platform is told now, and what of it is worth a report when it changes."""
-        told = platform_status(self.status(with_host=False), self._rooms.configuration.file)
+        told = platform_status(self.status(with_host=False), self._rooms.configuration.file, effective_config)
         return told, essence(told)
 
     def _config(self) -> ConfigStatus:

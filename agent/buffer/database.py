@@ -122,6 +122,8 @@ class Database:
                 for pragma in () if self.read_only else await self._pragmas(self._connection):
                     await self._connection.execute_fetchall(pragma)
                 await _migrate(self._connection, self.path, self.read_only)
+                # Afterwards: a file that is full already must not keep a newer version from starting.
+                await self._connection.execute_fetchall(f"PRAGMA max_page_count = {self.max_bytes // PAGE}")
         except BaseException:
             await self._disconnect()
             raise
@@ -139,7 +141,6 @@ class Database:
             "PRAGMA busy_timeout = 1000",
             f"PRAGMA wal_autocheckpoint = {self.log_limit // 4 // PAGE}",
             f"PRAGMA journal_size_limit = {self.log_limit // 4}",
-            f"PRAGMA max_page_count = {self.max_bytes // PAGE}",
         ]
 
     async def close(self) -> None:

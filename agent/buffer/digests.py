@@ -5,23 +5,31 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from agent.buffer.database import Transaction
 from agent.buffer.records import DigestRecord
 from agent.buffer.room import FOREVER, Room
 
-_DIGEST = "seq, kind, first, last, hash, previous, CAST(body AS BLOB), jws, state, reason, settled"
+DIGEST = "seq, kind, first, last, hash, previous, body, jws, state, reason, settled"
+"""Columns of a digest, in the order of :class:`DigestRecord`."""
+_READ = DIGEST.replace("body", "CAST(body AS BLOB)")
 
 
 class Digests(Room):
     """The outbox and its history."""
 
     async def add_digest(self, record: DigestRecord) -> None:
-        """Keep a digest; on disk when this returns. Raises StoreConflict where its ``seq`` is taken."""
-        values = dataclasses.astuple(record)
-        marks = ", ".join("?" * len(values))
-        await self._db.write(
-            lambda transaction: transaction.run(f"INSERT INTO digest VALUES ({marks})", values),
-            size=len(record.body) + len(record.jws),
-        )
+        """Keep a digest; on disk when this returns. Raises StoreConflict where its ``seq`` is taken.
+
+        Losses that were closed for it (:meth:`~agent.buffer.ledger.Ledger.close_losses`) count as reported.
+        """
+
+        async def work(transaction: Transaction) -> None:
+            await insert_digest(transaction, record)
+            await transaction.run(
+                "UPDATE loss SET reported = ? WHERE reported = 0 AND first < ?", (record.seq, record.end)
+            )
+
+        await self._db.write(work, size=len(record.body) + len(record.jws))
 
     async def last_digest(self) -> DigestRecord | None:
         """The digest with the highest ``seq``."""
@@ -56,5 +64,12 @@ class Digests(Room):
         )
 
     async def _digests(self, tail: str, *arguments: Any) -> list[DigestRecord]:
-        rows = await self._db.read(f"SELECT {_DIGEST} FROM digest {tail}", arguments)
+        rows = await self._db.read(f"SELECT {_READ} FROM digest {tail}", arguments)
         return [DigestRecord(*row) for row in rows]
+
+
+async def insert_digest(transaction: Transaction, record: DigestRecord) -> None:
+    """Keep a digest, within a transaction."""
+    values = dataclasses.astuple(record)
+    marks = ", ".join("?" * len(values))
+    await transaction.run(f"INSERT INTO digest ({DIGEST}) VALUES ({marks})", values)

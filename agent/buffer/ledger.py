@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 from agent.buffer.database import Transaction
 from agent.buffer.records import Event, Loss, Upload
-from agent.buffer.room import Room
+from agent.buffer.room import FOREVER, Room
 
+_UNREPORTED = "COALESCE(reported, 0) = 0"
 _LOSS = "first, last, cause, device, series, count, epoch, noted"
 _MERGE_US = 3_600_000_000
 """What is shed in pieces is one entry an hour, not one a piece."""
@@ -64,6 +65,25 @@ class Ledger(Room):
         """Entries made or extended in [start, end), whenever it was that the loss concerns."""
         return await self._losses("noted >= ? AND noted < ? ORDER BY noted, id", start, end)
 
+    async def unreported(self, until: int) -> list[Loss]:
+        """Entries of what began before ``until`` that no digest tells of yet, oldest first."""
+        return await self._losses(f"{_UNREPORTED} AND first >= ? AND first < ? ORDER BY first, id", -FOREVER, until)
+
+    async def close_losses(self, until: int) -> list[Loss]:
+        """As :meth:`unreported`; none of them is extended any more, so that the digest says all of it.
+
+        What is lost later in the same way becomes an entry of its own, for the next digest.
+        """
+        if await self._db.read("SELECT 1 FROM loss WHERE reported IS NULL AND first < ? LIMIT 1", (until,)):
+            await self._db.put("UPDATE loss SET reported = 0 WHERE reported IS NULL AND first < ?", (until,))
+        return await self.unreported(until)
+
+    async def losses_told(self, noted_before: int, seq: int) -> None:
+        """What was entered before then has been told by the platform's digest ``seq``, whoever built that."""
+        await self._db.put(
+            "UPDATE loss SET reported = ? WHERE COALESCE(reported, 0) <= 0 AND noted < ?", (seq, noted_before)
+        )
+
     async def _losses(self, tail: str, start: int, end: int) -> list[Loss]:
         return [Loss(*row) for row in await self._db.read(f"SELECT {_LOSS} FROM loss WHERE {tail}", (start, end))]
 
@@ -73,7 +93,7 @@ class Ledger(Room):
         first, last, kind = loss.start + shift, loss.end + shift, (loss.cause, loss.device, loss.series, loss.epoch)
         rows = await transaction.rows(
             "SELECT id, first, last FROM loss WHERE cause = ? AND device = ? AND series = ? AND epoch = ?"
-            " ORDER BY id DESC LIMIT 1",
+            " AND reported IS NULL ORDER BY id DESC LIMIT 1",
             kind,
         )
         if rows and rows[0][1] // _MERGE_US == last // _MERGE_US and first >= rows[0][1]:
@@ -126,12 +146,12 @@ class Ledger(Room):
 async def _fold(transaction: Transaction, last_id: int) -> None:
     """One entry a cause and device for all up to ``last_id``: sums and intervals stay, single tags go."""
     rows = await transaction.rows(
-        "SELECT MIN(first), MAX(last), cause, device, '', SUM(count), 0, MAX(noted) FROM loss WHERE id <= ?"
-        " GROUP BY cause, device ORDER BY MIN(id)",
+        "SELECT MIN(first), MAX(last), cause, device, '', SUM(count), 0, MAX(noted), MAX(reported) FROM loss"
+        f" WHERE id <= ? GROUP BY cause, device, {_UNREPORTED} ORDER BY MIN(id)",
         (last_id,),
     )
     await transaction.run("DELETE FROM loss WHERE id <= ?", (last_id,))
-    await transaction.run_each(f"INSERT INTO loss ({_LOSS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    await transaction.run_each(f"INSERT INTO loss ({_LOSS}, reported) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
 
 def _detail(text: str) -> dict[str, object]:

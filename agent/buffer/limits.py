@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 
 from agent.buffer.blocks import Blocks
+from agent.buffer.branches import Branches
 from agent.buffer.database import SMALL, Transaction
-from agent.buffer.digests import Digests
 from agent.buffer.failures import StoreFull
 from agent.buffer.records import Loss
 
@@ -18,7 +18,7 @@ _SLACK_US = 900_000_000
 """Retention is enforced in steps of so much at most, for the ledger's sake."""
 
 
-class Limits(Blocks, Digests):
+class Limits(Blocks, Branches):
     """Oldest raw data first, settled digests next, an unacknowledged digest last."""
 
     retention_us: int
@@ -56,8 +56,10 @@ class Limits(Blocks, Digests):
             if not (
                 await self._shed_blocks(missing)
                 or await self._shed_digests(missing, "state != 'pending'", _KEEP_SETTLED)
+                or await self._shed_aside(missing, "became IS NOT NULL")
                 or await self._shed_rows()
                 or await self._shed_digests(missing, "state != 'pending'", 1)
+                or await self._shed_aside(missing, "became IS NULL")
                 or await self._shed_digests(missing, "state = 'pending'", 1)
             ):
                 raise StoreFull(f"{self._db.path}: nothing is left to make room", remedy="raise [buffer] max_size")
@@ -96,6 +98,33 @@ class Limits(Blocks, Digests):
             await transaction.run_each("DELETE FROM digest WHERE seq = ?", [(seq,) for seq, *_ in chosen])
             for _, first, last, pending in chosen:
                 if pending:
+                    await self._enter(transaction, Loss(first, last, "digest_shed", count=1))
+
+        await self._db.write(work, size=64 * 1024, may_shed=False)
+        return True
+
+    async def _shed_aside(self, missing: int, condition: str) -> bool:
+        """The oldest that were set aside; those whose evidence is nowhere else are a loss."""
+        rows = await self._db.read(
+            "SELECT id, LENGTH(body), first, last, became IS NULL FROM digest_aside"
+            f" WHERE {condition} ORDER BY id LIMIT 16"
+        )
+        chosen = []
+        for number, size, *rest in rows:
+            chosen.append((number, *rest))
+            missing -= size
+            if missing <= 0:
+                break
+        if not chosen:
+            return False
+
+        async def work(transaction: Transaction) -> None:
+            await transaction.run_each("DELETE FROM digest_aside WHERE id = ?", [(number,) for number, *_ in chosen])
+            await transaction.run_each(
+                "UPDATE loss SET reported = 0 WHERE reported = ?", [(-number,) for number, *_ in chosen]
+            )
+            for _, first, last, undecided in chosen:
+                if undecided:
                     await self._enter(transaction, Loss(first, last, "digest_shed", count=1))
 
         await self._db.write(work, size=64 * 1024, may_shed=False)

@@ -56,6 +56,19 @@ class DigestRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class DigestAside:
+    """A digest of a branch that the platform does not have."""
+
+    number: int
+    became: int | None
+    """Its ``seq`` in the chain now; 0: the platform has its period from another digest; None: undecided."""
+    noted: int
+    """When it was set aside."""
+    record: DigestRecord
+    """The digest as it was signed."""
+
+
+@dataclass(frozen=True, slots=True)
 class Upload:
     """One request to the platform that left the plant, or may have."""
 
@@ -63,7 +76,7 @@ class Upload:
     seq: int | None
     """The digest's number, where it carried one."""
     kind: str
-    """``digest``, ``status`` or ``head`` (a question that carries nothing but the gateway's token)."""
+    """``digest``, ``status``, or the questions ``head`` and ``config``, which carry only the gateway's token."""
     bytes: int
     """Bytes of the request on the wire: its line, its headers (partly estimated) and its body, compressed."""
     status: int

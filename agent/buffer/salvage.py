@@ -13,7 +13,7 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 
-_TABLES = ("meta", "series", "scan_group", "clock_epoch", "loss", "event", "upload", "digest")
+_TABLES = ("meta", "series", "scan_group", "clock_epoch", "loss", "event", "upload", "digest", "digest_aside")
 """In the order of saving. Blocks are not: they may be gigabytes, and the agent shall go on now."""
 _ROWS = 50
 
@@ -63,15 +63,17 @@ def save(old: Path, new: Path, max_pages: int) -> tuple[int, int]:
 def _save_table(source: sqlite3.Connection, target: sqlite3.Connection, table: str) -> None:
     """From both ends towards the damage."""
     key = "key" if table == "meta" else "rowid"
+    # The old file's columns: it may have been damaged before its schema was brought up to date.
+    columns = [row[1] for row in source.execute(f"PRAGMA table_info({table})")]
     for order in ("ASC", "DESC"):
         whole = True
-        for rows in _chunks(source, f"SELECT * FROM {table} ORDER BY {key} {order}"):
+        for rows in _chunks(source, f"SELECT {', '.join(columns)} FROM {table} ORDER BY {key} {order}"):
             if rows is None:
                 whole = False
                 break
-            marks = ", ".join("?" * len(rows[0]))
+            marks = ", ".join("?" * len(columns))
             target.execute("BEGIN")
-            target.executemany(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", rows)
+            target.executemany(f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES ({marks})", rows)
             target.execute("COMMIT")
         if whole:
             return

@@ -16,13 +16,14 @@ from agent.buffer.database import MIN_BYTES, Database, Transaction
 from agent.buffer.failures import BlockTooLarge, StoreConflict, StoreCorrupt, StoreFull, StoreUnavailable
 from agent.buffer.limits import Limits
 from agent.buffer.names import Names
-from agent.buffer.records import DigestRecord, Event, Loss, Stats, Upload
+from agent.buffer.records import DigestAside, DigestRecord, Event, Loss, Stats, Upload
 from agent.buffer.room import FOREVER
 from agent.errors import GongfuError
 
 __all__ = [
     "MIN_BYTES",
     "BlockTooLarge",
+    "DigestAside",
     "DigestRecord",
     "Event",
     "Loss",

@@ -18,6 +18,7 @@ from agent.errors import GongfuError
 from agent.table import table
 
 if TYPE_CHECKING:
+    from agent.buffer.records import DigestRecord
     from agent.config.model import Configuration
 
 EXAMPLE = """  gongfu-edge digest list
@@ -40,7 +41,13 @@ def main(arguments: Sequence[str]) -> int:
     export.add_argument("directory", type=Path)
     verify = commands.add_parser("verify", help="check signatures, sequence and chain; needs no agent")
     verify.add_argument("path", type=Path, nargs="+", help="digest files or folders")
-    verify.add_argument("--keys", type=Path, required=True, help="JWKS with the gateway's public key")
+    verify.add_argument(
+        "--keys",
+        type=Path,
+        required=True,
+        action="append",
+        help="JWKS with a gateway's public key; may be repeated",
+    )
     for each in (listing, show, export, verify, commands.choices["preview"]):
         each.add_argument("--config", type=Path, default=argparse.SUPPRESS, metavar="FILE")
     options = parser.parse_args(arguments)
@@ -50,11 +57,13 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _verify(options: Namespace) -> int:
-    from agent.evidence.verify import verify_paths
+    from agent.evidence.verify import verdicts, verify_paths
 
-    results = verify_paths(options.path, options.keys)
+    results = verify_paths(options.path, *options.keys)
     for result in results:
         print(result.line())
+    for line in verdicts(results):
+        print(line)
     failed = sum(not result.ok for result in results)
     print(f"{len(results) - failed} verified, {failed} failed")
     return 1 if failed or not results else 0
@@ -83,12 +92,22 @@ async def _run(options: Namespace) -> int:
         count = 0
         options.directory.mkdir(parents=True, exist_ok=True)
         for record in reversed(await store.digests(limit=1_000_000)):
-            (options.directory / f"{record.seq}.json").write_bytes(record.body)
-            (options.directory / f"{record.seq}.json.jws").write_text(record.jws + "\n", encoding="ascii")
+            _write(record, options.directory / f"{record.seq}.json")
             count += 1
+        aside = await store.set_aside()
+        for each in aside:
+            _write(each.record, options.directory / "set-aside" / f"{each.number}-{each.record.seq}.json")
     _export_keys(configuration, options.directory)
     print(f"{count} digests written to {options.directory}")
+    if aside:
+        print(f"{len(aside)} that are no part of the chain (this disk was restored) written to set-aside/ there")
     return 0
+
+
+def _write(record: DigestRecord, path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(record.body)
+    path.with_name(path.name + ".jws").write_text(record.jws + "\n", encoding="ascii")
 
 
 def _export_keys(configuration: Configuration, directory: Path) -> None:

@@ -18,11 +18,13 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     from agent.config.parse import load
     from agent.control.secrets import EncryptionKey
+    from agent.evidence.identity import Identity
     from agent.uplink.enrol import enroll
 
     file = load(options.config).file
     platform = file.platform
     folder = Path(file.gateway.data_dir) / "identity"
+    before = Identity.load_or_create(folder).enrolment
     encryption_key = EncryptionKey.load_or_create(folder)
     enrolled = enroll(
         options.url,
@@ -32,7 +34,13 @@ def main(arguments: Sequence[str]) -> int:
         ca_file=platform.ca_file if platform else "",
         proxy=platform.proxy.plain if platform else "",
     )
-    print(f"enrolled as {enrolled.gateway_id} at {options.url}")
+    again = " again" if before else ""
+    instead = ""
+    if before and (before.gateway_id, before.url) != (enrolled.gateway_id, enrolled.url):
+        instead = f"; before, it was {before.gateway_id} at {before.url}"
+    print(f"enrolled{again} as {enrolled.gateway_id} at {enrolled.url}{instead}")
+    if enrolled.enterprise and enrolled.enterprise != file.enterprise.name:
+        print(f'note: the platform expects "{enrolled.enterprise}"; [enterprise] name is "{file.enterprise.name}"')
     print(f"secrets for this gateway are sealed for key {encryption_key.thumbprint}")
     if platform is None or platform.url.rstrip("/") != options.url.rstrip("/"):
         print(f'next: set [platform] url = "{options.url}" in {options.config} and restart the agent')

@@ -13,7 +13,7 @@ from agent.digest.equipment.lines import line
 from agent.digest.equipment.machine import Measured, measure
 from agent.digest.equipment.times import Carry
 from agent.digest.inputs import DigestInputs, Facts
-from agent.digest.ledger import ledger, overlapping
+from agent.digest.ledger import begun, ledger, overlapping
 from agent.digest.report import SCHEMA, Affiliation, ChainMembership, ClockState, Digest, Header, Span, number
 from agent.digest.tags import summaries
 from agent.digest.windows import Period, iso
@@ -42,16 +42,15 @@ def assemble(inputs: DigestInputs, seen: Observations, machines: Mapping[str, Me
     """
     machines = measure_all(inputs, seen) if machines is None else machines
     period, spec = inputs.period, inputs.spec
-    losses = overlapping(period, inputs.losses)
     return Digest(
         schema=SCHEMA,
         kind="period",
         header=_header(period, inputs.facts),
         affiliation=_affiliation(inputs.enterprise),
-        coverage=coverage(period, spec, seen, inputs.enterprise, inputs.events, losses),
+        coverage=coverage(period, spec, seen, inputs.enterprise, inputs.events, overlapping(period, inputs.losses)),
         tags=summaries(period, spec, seen),
         equipment=tuple(line(machine, machines[machine.name].sums) for machine in spec.machines) or UNSET,
-        ledger=ledger(losses),
+        ledger=ledger(begun(period, inputs.losses)),
     )
 
 

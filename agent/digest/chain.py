@@ -7,6 +7,7 @@ from typing import Protocol
 import msgspec
 
 from agent.buffer.records import DigestRecord
+from agent.digest.report import encode_any
 from agent.evidence.chain import GENESIS
 
 HEAD = "chain_head"
@@ -27,6 +28,13 @@ class Head(msgspec.Struct, frozen=True):
     hash: str
 
 
+async def head_ahead(store: Links, seq: int) -> Head | None:
+    """The platform's head, where the chain goes on behind that and not behind our digest ``seq``."""
+    noted = await store.meta(HEAD)
+    head = msgspec.json.decode(noted, type=Head) if noted else None
+    return head if head and head.seq >= seq else None
+
+
 async def next_link(store: Links) -> tuple[int, str]:
     """(seq, previous) of the next digest.
 
@@ -35,9 +43,14 @@ async def next_link(store: Links) -> tuple[int, str]:
     """
     last = await store.last_digest()
     seq, digest = (last.seq, last.hash) if last else (0, GENESIS)
-    noted = await store.meta(HEAD)
-    if noted:
-        head = msgspec.json.decode(noted, type=Head)
-        if head.seq >= seq:
-            seq, digest = head.seq, head.hash
+    head = await head_ahead(store, seq)
+    if head is not None:
+        seq, digest = head.seq, head.hash
     return seq + 1, digest
+
+
+def relinked(body: bytes, seq: int, previous: str) -> bytes:
+    """A digest with another place in the chain, and not a word of what it says changed."""
+    digest = msgspec.json.decode(body)
+    digest["header"] |= {"seq": seq, "previous": previous}
+    return encode_any(digest)

@@ -33,9 +33,9 @@ class Facts:
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class DigestInputs:
     """``events``: those of the period, and starts and stops of the agent after it, as far as known.
-    ``losses``: entries of the ledger that overlap the period. ``batches``: in the order of the store, from
-    ``spec.lookback_us`` before the period. ``carries``: what was open on each machine when the period before
-    ended, by its name."""
+    ``losses``: entries of the ledger that no digest tells of yet, of this period or before. ``batches``: in the
+    order of the store, from ``spec.lookback_us`` before the period. ``carries``: what was open on each machine
+    when the period before ended, by its name."""
 
     period: Period
     spec: DigestSpec

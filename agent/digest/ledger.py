@@ -1,4 +1,4 @@
-"""The ledger section: what was lost or shed in the period. Pure."""
+"""The ledger section: what was lost or shed, as far as no digest has told of it yet. Pure."""
 
 from __future__ import annotations
 
@@ -19,8 +19,13 @@ def overlapping(period: Period, losses: Sequence[Loss]) -> list[Loss]:
     ]
 
 
+def begun(period: Period, losses: Sequence[Loss]) -> list[Loss]:
+    """Losses that began before the period's end: those of the period, and what came to light too late for another."""
+    return [loss for loss in losses if loss.start < period.end]
+
+
 def ledger(losses: Sequence[Loss]) -> tuple[LedgerEntry, ...]:
-    """The section, in the order of time. An entry that reaches beyond the period says so by its times."""
+    """The section, in the order of time. What lies before the period or reaches beyond it says so by its times."""
     groups: dict[tuple[object, ...], list[Loss]] = {}
     for loss in losses:
         key: tuple[object, ...] = (loss.cause, loss.device)

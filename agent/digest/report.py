@@ -264,7 +264,8 @@ class EquipmentLine(Part, frozen=True):
 
 class LedgerEntry(Part, frozen=True):
     """Something that was lost or shed. ``count``: samples, or digests, as the cause says; ``entries``: how
-    many entries of the gateway's ledger this line stands for."""
+    many entries of the gateway's ledger this line stands for. Each entry is in one digest: where ``end`` lies
+    before the digest's period, it came to light after that time had been reported."""
 
     start: Time
     end: Time
@@ -294,6 +295,11 @@ _ENCODER = msgspec.json.Encoder(order="sorted")
 
 def encode(digest: Digest) -> bytes:
     """The exact bytes that are hashed, signed and sent."""
+    return _ENCODER.encode(digest)
+
+
+def encode_any(digest: dict[str, Any]) -> bytes:
+    """As :func:`encode`, for a digest that may be of another version and keeps all its members."""
     return _ENCODER.encode(digest)
 
 

@@ -6,6 +6,7 @@ import logging
 from typing import Protocol
 
 from agent.buffer.records import DigestRecord, Event, Loss
+from agent.digest.chain import Head, head_ahead
 from agent.digest.windows import DAY, Windows, iso
 
 log = logging.getLogger(__name__)
@@ -17,6 +18,8 @@ HIGH_WATER_STEP = 600_000_000
 RESUME = "digest_resume"
 """Where digests go on after the last one turned out to lie far in the future: ``seq:start``, with that one's seq."""
 LATE = "digest_late_noted"
+AFTER_HEAD = "digest_after_head"
+"""Where digests go on behind a head that this disk does not have: ``seq:head:start``, with our last one's seq."""
 
 FLOOR_US = 1_704_067_200_000_000
 """2024-01-01: before this software existed; a board without a battery starts in 1970."""
@@ -39,6 +42,7 @@ class Records(Protocol):
     async def span(self) -> tuple[int, int] | None: ...
     async def events(self, start: int, end: int) -> list[Event]: ...
     async def add_loss(self, loss: Loss) -> None: ...
+    async def losses_told(self, noted_before: int, seq: int) -> None: ...
     async def meta(self, key: str) -> str | None: ...
     async def set_meta(self, key: str, value: str) -> None: ...
 
@@ -76,6 +80,9 @@ class Schedule:
         resumed = await self._store.meta(RESUME)
         if resumed and int(resumed.partition(":")[0]) == last.seq:
             return int(resumed.partition(":")[2])
+        head = await head_ahead(self._store, last.seq + 1)
+        if head is not None:
+            return await self._after_the_head(last, head)
         now = self._clock.now()
         if self._clock.trusted and last.end > now:
             return await self._after_the_future(last, now)
@@ -87,6 +94,29 @@ class Schedule:
         starts = [event.time for event in await self._store.events(FLOOR_US, now) if event.kind == "start"]
         signs = [*starts[:1], *(span[:1] if span else ())]
         return min((sign for sign in signs if FLOOR_US <= sign <= now), default=now)
+
+    async def _after_the_head(self, last: DigestRecord, head: Head) -> int:
+        # This disk is an old copy. The platform has the periods that followed our last digest from the
+        # disk that was copied, one a digest, none left out: that tells where they end. What this disk
+        # still holds of the first of them is not reported again. Whatever was recorded since the agent
+        # started on this disk is new, so that it is reported even where the reckoning fails because the
+        # period's length was changed.
+        key = f"{last.seq}:{head.seq}:"
+        known = await self._store.meta(AFTER_HEAD) or ""
+        if known.startswith(key):
+            return int(known.removeprefix(key))
+        now = self._clock.now()
+        first = end = self._windows.end_of(last.end)
+        started = next((each.time for each in await self._store.events(first, now + 1) if each.kind == "start"), now)
+        newest = self._windows.start_of(started)
+        for _ in range(head.seq - last.seq - 1):
+            if end >= newest:
+                break
+            end = self._windows.end_of(end)
+        start = max(min(end, newest), last.end)
+        await self._store.losses_told(started, head.seq)
+        await self._store.set_meta(AFTER_HEAD, f"{key}{start}")
+        return start
 
     async def _after_the_future(self, last: DigestRecord, now: int) -> int:
         # The last digest was closed by a clock that was fast. A closed period never reopens, so a

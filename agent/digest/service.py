@@ -10,11 +10,12 @@ from zoneinfo import ZoneInfo
 
 from agent import __version__
 from agent.buffer.batch import Batch
-from agent.buffer.records import DigestRecord, Event, Loss
+from agent.buffer.records import DigestAside, DigestRecord, Event, Loss
 from agent.config.model import Configuration
 from agent.digest.accumulate import Accumulator
 from agent.digest.build import assemble
 from agent.digest.chain import next_link
+from agent.digest.chain import relinked as relinked_body
 from agent.digest.inputs import DigestInputs, Facts
 from agent.digest.report import encode
 from agent.digest.schedule import FLOOR_US, Schedule
@@ -38,15 +39,23 @@ RETRY_AFTER = 5.0
 class DigestStore(Protocol):
     """What the service asks of :class:`agent.buffer.store.Store`."""
 
+    chain: asyncio.Lock
+
     def blocks(self, start: int, end: int) -> AsyncIterator[Batch]: ...
     async def series_names(self) -> dict[int, str]: ...
     async def groups(self) -> dict[int, tuple[str, int]]: ...
     async def span(self) -> tuple[int, int] | None: ...
     async def events(self, start: int, end: int) -> list[Event]: ...
-    async def losses(self, start: int, end: int) -> list[Loss]: ...
+    async def unreported(self, until: int) -> list[Loss]: ...
+    async def close_losses(self, until: int) -> list[Loss]: ...
+    async def losses_told(self, noted_before: int, seq: int) -> None: ...
     async def add_loss(self, loss: Loss) -> None: ...
     async def add_digest(self, record: DigestRecord) -> None: ...
     async def last_digest(self) -> DigestRecord | None: ...
+    async def undecided(self) -> bool: ...
+    async def set_aside(self, *, undecided: bool = False) -> list[DigestAside]: ...
+    async def relink(self, number: int, record: DigestRecord) -> None: ...
+    async def supersede(self, number: int) -> None: ...
     async def meta(self, key: str) -> str | None: ...
     async def set_meta(self, key: str, value: str) -> None: ...
 
@@ -131,6 +140,7 @@ class DigestService:
         async with self._building:
             if not await self._schedule.plausible():
                 return 0
+            await self._relink()
             until = self._clock.now() - self._grace
             start = await self._schedule.start()
             if self._windows.end_of(start) > until:
@@ -141,11 +151,36 @@ class DigestService:
             boots = await self._boots(start)
             count = 0
             for period in self._windows.closed(start, until):
-                await self._build(period, spec, [event for event in boots if event.time >= period.end])
+                if not await self._build(period, spec, [event for event in boots if event.time >= period.end]):
+                    break
                 count += 1
+                built = period
             if count > 1:
-                log.info("built %d missing digests, up to %s", count, iso(period.end))
+                log.info("built %d missing digests, up to %s", count, iso(built.end))
             return count
+
+    async def _relink(self) -> None:
+        # What was said on a branch that the platform does not have is said again behind its head: the
+        # same words with another place in the chain, so that it needs no raw data that may be gone. Not
+        # so for periods that the platform has from the disk that this one is a copy of.
+        relinked = superseded = 0
+        async with self._store.chain:
+            if not await self._store.undecided():
+                return
+            start = await self._schedule.start()
+            for aside in await self._store.set_aside(undecided=True):
+                if aside.record.end <= start:
+                    await self._store.supersede(aside.number)
+                    superseded += 1
+                    continue
+                seq, previous = await next_link(self._store)
+                body = relinked_body(aside.record.body, seq, previous)
+                await self._store.relink(aside.number, await self._signed(aside.record, seq, previous, body))
+                relinked += 1
+        places = f" as {seq - relinked + 1} to {seq}" if relinked else ""
+        log.info("of the digests set aside, %d follow the platform's chain%s; it has the periods of %d others",
+                 relinked, places, superseded)  # fmt: skip
+        self.built.set()
 
     async def preview(self) -> bytes:
         """The running period as it would be reported if it ended now: neither signed nor in the chain."""
@@ -154,8 +189,10 @@ class DigestService:
         last = await self._store.last_digest()
         if last is not None and start < last.end < now:
             start = last.end
-        _, _, body = await self._digest(Period(start, max(now, start + 1)), await self._spec(), [])
-        return body
+        period, spec = Period(start, max(now, start + 1)), await self._spec()
+        losses = await self._store.unreported(period.end)
+        facts = self._facts(*await next_link(self._store))
+        return await self._digest(period, spec, [], await self._observed(period, spec), losses, facts)
 
     async def _until_next(self) -> float:
         end = self._windows.end_of(await self._schedule.start())
@@ -164,40 +201,51 @@ class DigestService:
             return RECHECK
         return min(max(left, 0.05), LONGEST_WAIT)
 
-    async def _build(self, period: Period, spec: DigestSpec, later: Sequence[Event]) -> None:
-        seq, previous, body = await self._digest(period, spec, later)
-        jws = await asyncio.to_thread(self._identity.sign_detached, body)
-        record = DigestRecord(
-            seq=seq,
-            kind="period",
-            start=period.start,
-            end=period.end,
-            hash=digest_hash(body),
-            previous=previous,
-            body=body,
-            jws=jws,
-        )
-        await self._store.add_digest(record)
+    async def _build(self, period: Period, spec: DigestSpec, later: Sequence[Event]) -> bool:
+        """Build and keep the digest of a period; False when the chain was moved meanwhile."""
+        seen = await self._observed(period, spec)
+        async with self._store.chain:
+            if await self._store.undecided():
+                return False
+            seq, previous = await next_link(self._store)
+            losses = await self._store.close_losses(period.end)
+            body = await self._digest(period, spec, later, seen, losses, self._facts(seq, previous))
+            blank = DigestRecord(seq, "period", period.start, period.end, "", "", b"", "")
+            await self._store.add_digest(await self._signed(blank, seq, previous, body))
         self.built.set()
         log.debug("digest %d: %s to %s, %d bytes", seq, iso(period.start), iso(period.end), len(body))
+        return True
 
-    async def _digest(self, period: Period, spec: DigestSpec, later: Sequence[Event]) -> tuple[int, str, bytes]:
+    async def _signed(self, record: DigestRecord, seq: int, previous: str, body: bytes) -> DigestRecord:
+        jws = await asyncio.to_thread(self._identity.sign_detached, body)
+        return DigestRecord(seq, record.kind, record.start, record.end, digest_hash(body), previous, body, jws)
+
+    async def _observed(self, period: Period, spec: DigestSpec) -> Accumulator:
         # Batch by batch, each in a thread of its own: scans must not wait for arithmetic, and a
         # quarter of an hour of 10,000 tags would not fit into memory at once.
         accumulator = await asyncio.to_thread(Accumulator, spec, period)
         async for batch in self._store.blocks(period.start - spec.lookback_us, period.end):
             await asyncio.to_thread(accumulator.add, batch)
-        seq, previous = await next_link(self._store)
+        return accumulator
+
+    async def _digest(
+        self,
+        period: Period,
+        spec: DigestSpec,
+        later: Sequence[Event],
+        seen: Accumulator,
+        losses: Sequence[Loss],
+        facts: Facts,
+    ) -> bytes:
         inputs = DigestInputs(
             period=period,
             spec=spec,
             enterprise=self._configuration.file.enterprise,
-            facts=self._facts(seq, previous),
+            facts=facts,
             events=[*await self._store.events(period.start, period.end), *later],
-            losses=await self._store.losses(period.start, period.end),
+            losses=losses,
         )
-        body = await asyncio.to_thread(lambda: encode(assemble(inputs, accumulator.result())))
-        return seq, previous, body
+        return await asyncio.to_thread(lambda: encode(assemble(inputs, seen.result())))
 
     def _facts(self, seq: int, previous: str) -> Facts:
         return Facts(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -28,6 +29,17 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def hand_over(folder: Path) -> None:
+    """As root: give ``folder`` and what is in it to the owner of the folder above; an earlier run may have
+    left files of root's there, which the daemon could not read. Raises OSError."""
+    if os.geteuid() != 0:
+        return
+    owner = folder.parent.stat()
+    for path in (folder, *folder.iterdir()):
+        with suppress(FileNotFoundError):  # a file that somebody was just writing beside
+            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def make_folder(path: Path, mode: int = 0o700) -> None:

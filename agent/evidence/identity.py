@@ -23,7 +23,7 @@ from joserfc.util import urlsafe_b64decode
 
 from agent.errors import GongfuError
 from agent.evidence.algorithm import ALGORITHM
-from agent.evidence.files import make_folder, write_atomically
+from agent.evidence.files import hand_over, make_folder, write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +58,7 @@ class Identity:
         """
         try:
             make_folder(folder)
+            hand_over(folder)
             path = folder / _KEY
             with _alone(folder):
                 if not path.exists():

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
+from joserfc.util import urlsafe_b64decode
 
 from agent.errors import GongfuError
 from agent.evidence.algorithm import ALGORITHM
@@ -24,6 +27,8 @@ class Result:
     path: Path
     seq: int | None
     problem: str = ""
+    chain: str = ""
+    """Which chain it is part of, for people: its gateway, and its audience where it has one."""
 
     @property
     def ok(self) -> bool:
@@ -39,29 +44,73 @@ class Result:
 class _Read:
     path: Path
     body: bytes
-    seq: int | None
-    previous: str
-    problem: str
+    seq: int | None = None
+    previous: str = ""
+    problem: str = ""
+    gateway: str = ""
+    audience: str = ""
+    signer: str = ""
+    """Thumbprint of the key that signed it, or that its signature names."""
 
 
-def verify_paths(paths: Iterable[Path], keys: Path) -> list[Result]:
-    """Verify ``<seq>.json`` files (and folders of them) with the public keys of a JWKS file.
+def verify_paths(paths: Iterable[Path], *keys: Path) -> list[Result]:
+    """Verify ``<seq>.json`` files (and folders of them) with the public keys of JWKS files.
 
-    One result a digest, in order of ``seq``. Raises GongfuError when the keys or a path cannot be read.
+    The files may be of several gateways and audiences: each has a chain of its own. One result a digest,
+    chain by chain, in order of ``seq``. Raises GongfuError when the keys or a path cannot be read.
     """
-    known = _load_keys(keys)
-    reads = sorted((_read(path, known) for path in _digest_files(paths)), key=lambda each: each.seq or 0)
-    return _check_chain(reads)
+    known = [key for path in keys for key in _load_keys(path)]
+    chains = _chains([_read(path, known) for path in _digest_files(paths)])
+    return [result for name, reads in chains for result in _check_chain(reads, name)]
 
 
-def _check_chain(reads: Sequence[_Read]) -> list[Result]:
+def verdicts(results: Iterable[Result]) -> list[str]:
+    """One line a chain: which, from where to where, and whether all of it holds."""
+    lines = []
+    for chain, found in groupby(results, key=lambda result: result.chain):
+        each = list(found)
+        numbers = [result.seq for result in each if result.seq is not None]
+        span = f"digests {numbers[0]} to {numbers[-1]}" if numbers else "no digest"
+        failed = sum(not result.ok for result in each)
+        lines.append(f"{chain}: {span}: {f'FAILED: {failed} of {len(each)}' if failed else 'ok'}")
+    return lines
+
+
+def _chains(reads: Sequence[_Read]) -> list[tuple[str, list[_Read]]]:
+    """The digests of each chain in order, with the chain's name.
+
+    A chain is what one key signed for one audience; a gateway may have got another name when it was
+    enrolled. Where one number occurs twice, the folders tell two chains apart.
+    """
+    signers = {read.gateway: read.signer for read in reads if read.signer and read.gateway}
+    chains: dict[tuple[str, str], list[_Read]] = {}
+    for read in sorted(reads, key=lambda each: (each.seq or 0, str(each.path))):
+        signer = read.signer or signers.get(read.gateway, read.gateway)
+        chains.setdefault((signer, read.audience), []).append(read)
+    named = []
+    for (signer, audience), chain in sorted(chains.items()):
+        for folder, part in _by_folder(chain):
+            gateway = next((read.gateway for read in reversed(part) if read.gateway), signer or "unknown")
+            named.append((" ".join(filter(None, (gateway, audience and f"for {audience}", folder))), part))
+    return named
+
+
+def _by_folder(chain: list[_Read]) -> list[tuple[str, list[_Read]]]:
+    folders = {read.path.parent for read in chain}
+    numbers = Counter(read.seq for read in chain if read.seq is not None)
+    if len(folders) == 1 or max(numbers.values(), default=0) < 2:
+        return [("", chain)]
+    return [(f"in {each}", [read for read in chain if read.path.parent == each]) for each in sorted(folders)]
+
+
+def _check_chain(reads: Sequence[_Read], name: str) -> list[Result]:
     results: list[Result] = []
     before: _Read | None = None
     for read in reads:
         problem = read.problem
         if not problem and read.seq is not None:
             problem = _link_problem(read, before)
-        results.append(Result(read.path, read.seq, problem))
+        results.append(Result(read.path, read.seq, problem, name))
         if read.seq is not None:
             before = read
     return results
@@ -82,13 +131,13 @@ def _link_problem(read: _Read, before: _Read | None) -> str:
 
 
 def _digest_files(paths: Iterable[Path]) -> list[Path]:
-    files: list[Path] = []
+    files: dict[Path, Path] = {}
     for path in paths:
-        found = [entry for entry in path.glob("*.json") if entry.stem.isdigit()] if path.is_dir() else [path]
+        found = [entry for entry in path.rglob("*.json") if entry.stem.isdigit()] if path.is_dir() else [path]
         if not found or not found[0].exists():
             raise GongfuError(f"no digest at {path}", remedy="name <seq>.json files, or a folder of them")
-        files += found
-    return files
+        files |= {each.resolve(): each for each in found}
+    return list(files.values())
 
 
 def _read(path: Path, keys: Sequence[OKPKey]) -> _Read:
@@ -97,18 +146,35 @@ def _read(path: Path, keys: Sequence[OKPKey]) -> _Read:
         body = path.read_bytes()
         signed = signature.read_text(encoding="ascii", errors="replace").strip() if signature.exists() else ""
     except OSError as error:
-        return _Read(path, b"", None, "", f"cannot be read: {error.strerror}")
+        return _Read(path, b"", problem=f"cannot be read: {error.strerror}")
     try:
         header = json.loads(body)["header"]
         seq, previous = int(header["seq"]), str(header["previous"])
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return _Read(path, body, None, "", "not a digest: header.seq or header.previous is missing")
+        gateway, audience = str(header.get("gateway", "")), str(header.get("audience", ""))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return _Read(path, body, problem="not a digest: header.seq or header.previous is missing")
+    signer = signer_of(body, signed, keys)
+    problem = ""
     if path.stem.isdigit() and int(path.stem) != seq:
-        return _Read(path, body, seq, previous, f"holds digest {seq}, which its name does not say")
-    if not signed:
-        return _Read(path, body, seq, previous, f"its signature {signature.name} is missing")
-    holds = verify_detached(body, signed, keys)
-    return _Read(path, body, seq, previous, "" if holds else "the signature does not match the bytes and keys")
+        problem = f"holds digest {seq}, which its name does not say"
+    elif not signed:
+        problem = f"its signature {signature.name} is missing"
+    elif signer is None:
+        problem = "the signature does not match the bytes and keys"
+    return _Read(path, body, seq, previous, problem, gateway, audience, signer or _named_signer(signed))
+
+
+def _named_signer(signature: str) -> str:
+    """The key that a signature says it is of; nothing depends on it but which chain a failure is shown in."""
+    try:
+        return str(json.loads(urlsafe_b64decode(signature.partition(".")[0].encode("ascii"))).get("kid", ""))
+    except (ValueError, AttributeError):
+        return ""
+
+
+def signer_of(body: bytes, signature: str, keys: Sequence[OKPKey]) -> str | None:
+    """Thumbprint of that of the keys that signed exactly these bytes; None: none did."""
+    return next((key.thumbprint() for key in keys if verify_detached(body, signature, [key])), None)
 
 
 def verify_detached(body: bytes, signature: str, keys: Sequence[OKPKey]) -> bool:

@@ -54,7 +54,9 @@ class Answer:
         if until is None:
             return None
         # Measured against the answer's own Date where it has one: our clock may be wrong.
-        base = self.date_us or time.time_ns() // 1000
+        base = self.date_us
+        if base is None:
+            base = time.time_ns() // 1000
         return min(max(0.0, (until - base) / 1e6), LONGEST_RETRY_AFTER_S)
 
     def reason(self) -> str:

@@ -1,24 +1,27 @@
 """What may leave in a UTC day, and what has left: ``[platform] max_bytes_per_day``.
 
 Counted is every request of the running agent that may have left, whatever became of it: digests, the
-question for the platform's head, status reports, and each repetition. A request counts with its line,
-its headers (those that the HTTP library adds are estimated) and its body as sent, compressed. Not
-counted are the platform's answers, what TLS and TCP add (some 5 kB for each new connection), and
-``gongfu-edge enroll``, which a person runs once.
+questions for the platform's head and for the desired configuration, status reports, and each repetition.
+A request counts with its line, its headers (those that the HTTP library adds are estimated) and its body
+as sent, compressed. Not counted are the platform's answers, what TLS and TCP add (some 5 kB for each new
+connection), and ``gongfu-edge enroll``, which a person runs once.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
 from agent.buffer.records import Upload
+from agent.errors import GongfuError
 from agent.uplink.held import Held
 
 DAY_US = 86_400_000_000
 LONGEST_WAIT_S = 600.0
 """Between two looks at a budget that is used up, so that a clock that is corrected meanwhile is noticed."""
-SHARES = {"status": 0.1}
+SHARES = {"status": 0.1, "config": 0.2}
 """Kinds of request that may use only this part of a day's bytes, so that digests come first."""
 
 
@@ -61,7 +64,10 @@ class Budget:
         return self._spent.get("", 0) if self._day == self._clock.now() // DAY_US else 0
 
     async def reserve(self, size: int, kind: str) -> Reserved:
-        """Set ``size`` bytes aside for one request; :meth:`settle` follows. Raises Held until midnight."""
+        """Set ``size`` bytes aside for one request; :meth:`settle` follows.
+
+        Raises Held until midnight, and while the disk fails: what cannot be noted is not sent.
+        """
         await self._load()
         share = SHARES.get(kind, 1.0)
         if size > self.max_bytes * share:
@@ -80,7 +86,8 @@ class Budget:
         await self._load()
         self._add(upload.bytes - (reserved.size if reserved.day == self._day else 0), reserved.kind)
         if upload.bytes:
-            await self._ledger.add_upload(upload)
+            with _disk_willing():
+                await self._ledger.add_upload(upload)
 
     def _add(self, size: int, kind: str) -> None:
         for each in {"", kind}:
@@ -89,10 +96,19 @@ class Budget:
     async def _load(self) -> None:
         day = self._clock.now() // DAY_US
         if day != self._day:
-            spent = {kind: await self._ledger.uploaded_bytes(day * DAY_US, kind) for kind in ("", *SHARES)}
+            with _disk_willing():
+                spent = {kind: await self._ledger.uploaded_bytes(day * DAY_US, kind) for kind in ("", *SHARES)}
             self._day, self._spent = day, spent
 
     def _held(self, reason: str) -> Held:
         left_s = (DAY_US - self._clock.now() % DAY_US) / 1e6
         remedy = "raise [platform] max_bytes_per_day, or share fewer tags"
         return Held(reason, remedy, min(left_s, LONGEST_WAIT_S), "waiting")
+
+
+@contextmanager
+def _disk_willing() -> Iterator[None]:
+    try:
+        yield
+    except GongfuError as error:
+        raise Held(f"the upload ledger cannot be kept: {error}", error.remedy) from error

@@ -85,7 +85,7 @@ class Client:
         ``etag``: of the last answer, empty at first. The platform may keep the question open for ``wait_s``.
         """
         headers = {"If-None-Match": etag} if etag else {}
-        answer = await self._ask("GET", f"/config?wait={wait_s}", None, headers)
+        answer = await self._ask("GET", f"/config?wait={wait_s}", None, headers, kind="config")
         if answer.status in (204, 304):
             return None, etag if answer.status == 304 else ""
         if answer.status != 200:

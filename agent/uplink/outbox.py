@@ -53,6 +53,8 @@ class UplinkStore(UploadLedger, Protocol):
     async def digest(self, seq: int) -> DigestRecord | None: ...
     async def last_digest(self) -> DigestRecord | None: ...
     async def mark(self, seq: int, state: str, reason: str = "", time_us: int = 0) -> None: ...
+    async def last_settled(self, state: str) -> DigestRecord | None: ...
+    async def set_aside_digests(self, after_seq: int, notes: tuple[str, str] | None = None) -> int: ...
     async def add_loss(self, loss: Loss) -> None: ...
     async def meta(self, key: str) -> str | None: ...
     async def set_meta(self, key: str, value: str) -> None: ...
@@ -105,6 +107,7 @@ class Uplink:
         self._phase = max_phase_s * share
         self._head: Head | None = None
         self._strikes: dict[int, int] = {}
+        self._compare_again = False
         self._state: UplinkState = "starting"
         self._error, self._remedy = "", ""
         self.reconciled = asyncio.Event()
@@ -197,6 +200,8 @@ class Uplink:
         head = self._head or await self._reconcile()
         while record := await self._next(head):
             head = self._head = await self._deliver(record, head)
+            if self._compare_again:
+                await self._compared(head)
             await self._sleep(PACE_S)
 
     async def _next(self, head: Head) -> DigestRecord | None:
@@ -221,9 +226,10 @@ class Uplink:
         # It is not stored. Where the chain is now says what that means for those behind it.
         now_head = await self._client.head()
         if isinstance(verdict, Conflict):
-            await self._reject(record, CONFLICT)
-            await self._reject_followers(now_head)
-            return await self._compared(now_head)
+            if now_head.seq < record.seq:
+                raise Held(f"the platform has another digest {record.seq}, but its head does not show it")
+            await self._set_aside(record.seq - 1, now_head)
+            return now_head
         return await self._refused(record, verdict, now_head)
 
     async def _confirmed(self, record: DigestRecord) -> Head:
@@ -272,18 +278,21 @@ class Uplink:
 
     async def _reconcile(self) -> Head:
         """Compare the platform's head with our chain, before anything is sent."""
-        head = await self._client.head()
-        try:
-            return await self._compared(head)
-        finally:
-            self.reconciled.set()
+        return await self._compared(await self._client.head())
 
     async def _compared(self, head: Head) -> Head:
+        waiting = next(iter(await self._store.pending(1)), None)
+        self._compare_again = waiting is not None and waiting.seq <= head.seq
+        if self._compare_again:
+            return head  # offered first: the platform's word on it tells where the two chains part, if they do
         last = await self._store.last_digest()
-        if head.seq and (last is None or last.seq < head.seq):
-            await self._note_ahead(head, last)
-        elif await self._is_forked(head):
-            await self._give_up_branch(head)
+        try:
+            if head.seq and (last is None or last.seq < head.seq):
+                await self._note_ahead(head, last)
+            elif await self._is_forked(head):
+                await self._give_up_branch(head)
+        finally:
+            self.reconciled.set()
         return head
 
     async def _is_forked(self, head: Head) -> bool:
@@ -295,7 +304,7 @@ class Uplink:
 
     async def _note_ahead(self, head: Head, last: DigestRecord | None) -> None:
         """This disk is an old copy, or new: go on behind the platform's head, and say so."""
-        noted = json.dumps({"seq": head.seq, "hash": head.hash}, sort_keys=True)
+        noted = _noted(head)
         if await self._store.meta(HEAD) == noted:
             return
         behind = last.seq if last else 0
@@ -305,32 +314,36 @@ class Uplink:
         await self._store.add_loss(Loss(last.end if last else now, now, "head_ahead", count=head.seq - behind))
 
     async def _give_up_branch(self, head: Head) -> None:
-        """What was built on a chain that the platform does not have can never be taken there.
-
-        That is settled once. Should digests be built behind that branch nevertheless, they are kept and
-        not offered, rather than thrown after it. Raises Held then.
-        """
-        noted = json.dumps({"seq": head.seq, "hash": head.hash}, sort_keys=True)
-        if await self._store.meta(HEAD) != noted:
-            while records := await self._store.pending(100):
-                for record in records:
-                    await self._reject(record, CONFLICT)
-            await self._store.set_meta(HEAD, noted)
-        last = await self._store.last_digest()
-        if last is not None and last.seq > head.seq:
+        """Our digests part from the platform's chain somewhere behind the last one that it accepted."""
+        accepted = await self._store.last_settled("accepted")
+        if accepted is not None and accepted.seq >= head.seq:
             raise Held(
-                f"this disk's digests part from the platform's chain at or before {head.seq}; they are kept here",
-                f"export them (gongfu-edge digest export) and show them to the platform's operator: it has {head.seq}",
+                f"the platform accepted digest {accepted.seq} once, but its chain is another one now, up to {head.seq}",
+                "let the platform's operator look at it; nothing is deleted here (gongfu-edge digest export)",
                 kind="refused",
             )
+        await self._set_aside(accepted.seq if accepted else 0, head)
 
-    async def _reject_followers(self, head: Head) -> None:
-        """Each holds the hash of the one before it: where one differs, all behind it do. No need to send them."""
-        ours = await self._store.digest(head.seq)
-        if ours is None or ours.hash != head.hash:
-            for record in await self._store.pending(100_000):
-                if record.seq <= head.seq:
-                    await self._reject(record, CONFLICT)
+    async def _set_aside(self, after_seq: int, head: Head) -> None:
+        """What was built on a chain that the platform does not have can never be taken there.
+
+        It is kept, out of the way, and the chain goes on behind the platform's head, where the digests'
+        builder repeats what would be missing.
+        """
+        last = await self._store.digest(after_seq)
+        count = await self._store.set_aside_digests(after_seq, (HEAD, _noted(head)))
+        log.warning(
+            "%d digests from %d on are no part of the platform's chain, which stands at %d (was this disk restored?);"
+            " they are set aside, and the chain goes on there", count, after_seq + 1, head.seq,
+        )  # fmt: skip
+        if head.seq > after_seq:
+            now = self._clock.now()
+            await self._store.add_loss(Loss(last.end if last else now, now, "head_ahead", count=head.seq - after_seq))
+        self.reconciled.set()
+
+
+def _noted(head: Head) -> str:
+    return json.dumps({"seq": head.seq, "hash": head.hash}, sort_keys=True)
 
 
 def _is_final(record: DigestRecord) -> bool:

@@ -30,6 +30,7 @@ READ_S = 60.0
 DEADLINE_S = 90.0
 """Longest time for a whole exchange: a platform that drips bytes must not hold the uplink (L24)."""
 MAX_ANSWER = 1_000_000
+_LINK = "check the address and this gateway's link (does it need [platform] proxy?), or the platform is down"
 
 
 class Unreachable(GongfuError):
@@ -112,9 +113,8 @@ class Transport:
                 return await done
         except TimeoutError as error:
             self._cut()
-            raise Unreachable(
-                f"no whole answer within {self._deadline_s:g} s", sent=self.size(method, path, headers, body)
-            ) from error
+            sent = self.size(method, path, headers, body)
+            raise Unreachable(f"no whole answer within {self._deadline_s:g} s", remedy=_LINK, sent=sent) from error
         except (Unreachable, asyncio.CancelledError):
             self._cut()
             raise
@@ -182,14 +182,16 @@ class Transport:
                 remedy="check [platform] ca_file (a private CA?), the platform's certificate, and this gateway's clock",
             )
         if isinstance(error, requests.exceptions.ConnectTimeout):
-            return Unreachable(f"no connection to {host} within {self._timeout[0]:g} s")
+            return Unreachable(f"no connection to {host} within {self._timeout[0]:g} s", remedy=_LINK)
         if isinstance(error, requests.exceptions.ReadTimeout):
-            return Unreachable(f"{host} took the request and fell silent for {self._timeout[1]:g} s", sent=sent)
+            return Unreachable(
+                f"{host} took the request and fell silent for {self._timeout[1]:g} s", remedy=_LINK, sent=sent
+            )
         if _never_connected(error):
-            return Unreachable(f"no connection to {host}: {cause}")
+            return Unreachable(f"no connection to {host}: {cause}", remedy=_LINK)
         if isinstance(error, OSError) and "TLS CA certificate" in str(error):
             return Unreachable(f"{self._ca_file} does not exist", remedy="check [platform] ca_file")
-        return Unreachable(f"the connection to {host} broke: {cause}", sent=sent)
+        return Unreachable(f"the connection to {host} broke: {cause}", remedy=_LINK, sent=sent)
 
     def _redacted(self, text: str) -> str:
         password = urlsplit(self._proxy).password if self._proxy else None

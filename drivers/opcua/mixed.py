@@ -29,6 +29,9 @@ from drivers.opcua.columns import (
 )
 from drivers.opcua.extent import Garbled, length, localized_text, string, value
 
+_RUN = 16
+"""After so many items of one shape the next ones are looked at together."""
+
 Body = bytes | memoryview
 Other = str | Sequence[Any] | NDArray[Any]
 
@@ -37,32 +40,16 @@ def mixed(body: Body, at: int, end: int, count: int, lead: int) -> tuple[Columns
     """As :func:`drivers.opcua.decode.uniform`, for items of any shapes."""
     if count > (end - at) // (lead + 1):
         return None
-    sizes = _SIZES[lead]
-    starts, shapes = [0] * count, [0] * count
-    variable: dict[int, tuple[int, Other | None]] = {}
     try:
-        for row in range(count):
-            shape = body[at + lead]
-            if shape & HAS_VALUE:
-                shape |= body[at + lead + 1] << 8
-            size = sizes[shape]
-            starts[row], shapes[row] = at, shape
-            if size:
-                at += size
-            else:
-                after, _ = variable[row] = _variable(body, at + lead + 2, shape)
-                at = after + sizes[shape & 0xFE] - lead - 1
-            if at > end:
-                return None
+        starts, shapes, variable, at = _walk(body, at, end, count, lead)
     except (Garbled, struct.error, IndexError):
         return None
     columns = Columns.blank(count)
     columns.other = {row: other for row, (_, other) in variable.items() if other is not None}
-    data = np.frombuffer(body, np.uint8)
     where, kinds = np.array(starts, np.intp), np.array(shapes, np.uint32)
     columns.kind = (kinds >> 8).astype(np.uint8) & np.uint8(0xFF ^ DIMENSIONS)
     if lead:
-        columns.handle = _gather(data, where, np.dtype("<u4")).astype(np.uint32)
+        columns.handle = _gather(body, where, np.dtype("<u4")).astype(np.uint32)
     for row, (after, _) in variable.items():
         # The fields behind the value are those of an item that has none.
         where[row] = after - 1 - lead
@@ -71,13 +58,64 @@ def mixed(body: Body, at: int, end: int, count: int, lead: int) -> tuple[Columns
         rows = np.flatnonzero(kinds == shape)
         form = layout(lead, shape & 0xFF, shape >> 8)
         if form is not None:
-            _fill(columns, rows, shape >> 8, _gather(data, where[rows], form))
+            _fill(columns, rows, shape >> 8, _gather(body, where[rows], form))
     return columns, at
 
 
-def _gather(data: NDArray[np.uint8], where: NDArray[np.intp], form: np.dtype[Any]) -> NDArray[Any]:
-    """Items of one form that lie at ``where``."""
-    found: NDArray[Any] = data[where[:, None] + np.arange(form.itemsize)].view(form)[:, 0]
+def _walk(
+    body: Body, at: int, end: int, count: int, lead: int
+) -> tuple[list[int], list[int], dict[int, tuple[int, Other | None]], int]:
+    """Where each item begins, its shape (mask, and type << 8), what has no fixed size, and where all end."""
+    sizes = _SIZES[lead]
+    starts, shapes = [0] * count, [0] * count
+    variable: dict[int, tuple[int, Other | None]] = {}
+    row, before, alike, window = 0, -1, 0, _RUN
+    while row < count:
+        shape = body[at + lead]
+        if shape & HAS_VALUE:
+            shape |= body[at + lead + 1] << 8
+        size = sizes[shape]
+        if shape == before:
+            alike += 1
+        else:
+            before, alike, window = shape, 0, _RUN
+        if size and alike >= _RUN:
+            # The window grows, so that a run that ends soon has not cost a look at everything.
+            window *= 4
+            run = _run(body, at, min(count - row, (end - at) // size, window), lead, shape)
+            starts[row : row + run] = range(at, at + run * size, size)
+            shapes[row : row + run] = [shape] * run
+            row, at = row + run, at + run * size
+            continue
+        starts[row], shapes[row] = at, shape
+        if size:
+            at += size
+        else:
+            after, _ = variable[row] = _variable(body, at + lead + 2, shape)
+            at = after + sizes[shape & 0xFE] - lead - 1
+        if at > end:
+            raise Garbled("the end is missing")
+        row += 1
+    return starts, shapes, variable, at
+
+
+def _run(body: Body, at: int, most: int, lead: int, shape: int) -> int:
+    """How many items from ``at`` have the shape, up to ``most``."""
+    form = layout(lead, shape & 0xFF, shape >> 8)
+    if most < 1 or form is None:
+        raise Garbled("the end is missing")
+    items = np.frombuffer(body, form, most, at)
+    other = items["mask"] != shape & 0xFF
+    if shape & HAS_VALUE:
+        other |= items["kind"] != shape >> 8
+    first = int(other.argmax())
+    return first if other[first] else most
+
+
+def _gather(body: Body, where: NDArray[np.intp], form: np.dtype[Any]) -> NDArray[Any]:
+    """Items of one form that begin at ``where``."""
+    anywhere = np.ndarray((len(body) - form.itemsize + 1,), form, body, strides=(1,))
+    found: NDArray[Any] = anywhere[where]
     return found
 
 

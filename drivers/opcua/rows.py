@@ -115,8 +115,9 @@ class Binding:
         """What the values mean for the points."""
         draft = self._draft(columns)
         for row, other in columns.other.items():
-            first, end = np.searchsorted(draft.source, (row, row + 1))
-            self._unpack(draft, slice(int(first), int(end)), other)
+            first, end = np.searchsorted(draft.source, (row, row + 1)).tolist()
+            if first < end:
+                self._unpack(draft, slice(first, end), other)
         meaning = _MEANING[draft.kind]
         self._compare_types(draft, meaning, columns)
         self._judge(draft, meaning)

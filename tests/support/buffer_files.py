@@ -51,6 +51,17 @@ def damage_block(path: Path, number: int) -> None:
     database.close()
 
 
+def overwrite_table(path: Path, table: str) -> None:
+    """Destroy the table's root page."""
+    database = sqlite3.connect(path)
+    ((page_size,),) = database.execute("PRAGMA page_size").fetchall()
+    ((root,),) = database.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchall()
+    database.close()
+    with path.open("r+b") as file:
+        file.seek((root - 1) * page_size)
+        file.write(b"\xff" * page_size)
+
+
 @contextmanager
 def small_disk(folder: Path, size_kb: int) -> Iterator[Path]:
     """A file system of its own that holds no more than that; needs to be root. Raises PermissionError."""

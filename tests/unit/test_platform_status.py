@@ -11,6 +11,7 @@ import pytest
 
 from agent.config.model import FileSection
 from agent.config.parse import load
+from agent.control.effective import effective
 from agent.health.status import ConfigStatus, DigestStatus
 from agent.platform_status import MOST_BYTES, essence, platform_status
 from tests.support.health_status import DOWN, NOW, ClockNow, DeviceNow, status
@@ -73,14 +74,15 @@ def test_no_address_and_no_error_text_of_a_device_is_in_it(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("allow", ['"digest"', '"device", "platform"', '"device", "equipment", "digest", "platform"'])
 def test_only_allowed_sections_are_told_and_no_secret(tmp_path: Path, allow: str) -> None:
-    body = platform_status(status(), file(tmp_path, allow))
+    body = platform_status(status(), file(tmp_path, allow), effective(file(tmp_path, allow)))
     assert errors(SCHEMA, json.loads(json.dumps(body))) == []
     assert set(body["effective_config"]) == {name for name in ("device", "digest", "platform") if name in allow}
     assert "s3cret" not in json.dumps(body)
 
 
 def test_a_list_of_tags_that_is_too_long_is_left_out(tmp_path: Path) -> None:
-    body = platform_status(status(), file(tmp_path, '"device", "digest"', tags=5000))
+    long = file(tmp_path, '"device", "digest"', tags=5000)
+    body = platform_status(status(), long, effective(long))
     assert body["effective_config"]["device"][0]["tag"] == "5000 tags, too many to list"
     assert len(json.dumps(body)) < MOST_BYTES and errors(SCHEMA, body) == []
 

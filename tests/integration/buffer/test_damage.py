@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent.buffer.store import DigestRecord, Event, Loss, Store, StoreCorrupt, StoreUnavailable
-from tests.support.buffer_files import damage_block, lost_samples, times_of
+from tests.support.buffer_files import damage_block, lost_samples, overwrite_table, times_of
 from tests.support.buffers import batch_at
 
 SECOND = 1_000_000
@@ -75,7 +75,7 @@ async def test_L6_a_destroyed_header_starts_a_new_file_and_keeps_the_old(
 async def test_L12_damage_in_the_raw_data_saves_names_digests_and_settings(tmp_path: Path) -> None:
     path = tmp_path / "b.db"
     await filled(path, blocks=300)
-    _overwrite_table(path, "block")
+    overwrite_table(path, "block")
     store = await Store.open(path, now=lambda: 10**12)
     with pytest.raises(StoreUnavailable, match="damaged"):
         for _ in range(3):
@@ -92,17 +92,6 @@ async def test_L12_damage_in_the_raw_data_saves_names_digests_and_settings(tmp_p
     await store.append(batch_at(0, 10))
     assert len(await times_of(store)) == 10 == (await store.stats()).samples
     await store.close()
-
-
-def _overwrite_table(path: Path, table: str) -> None:
-    """Destroy the table's root page."""
-    database = sqlite3.connect(path)
-    ((page_size,),) = database.execute("PRAGMA page_size").fetchall()
-    ((root,),) = database.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchall()
-    database.close()
-    with path.open("r+b") as file:
-        file.seek((root - 1) * page_size)
-        file.write(b"\xff" * page_size)
 
 
 async def test_numbers_that_were_handed_out_stay_valid_when_the_file_is_lost(tmp_path: Path) -> None:

@@ -116,6 +116,23 @@ async def test_an_unacknowledged_digest_is_the_last_to_go_and_the_head_stays(tmp
     await store.close()
 
 
+async def test_what_was_set_aside_goes_before_a_pending_digest_and_is_accounted_for(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / "b.db", max_bytes=500_000)
+    for seq in range(1, 9):
+        await store.add_digest(DigestRecord(seq, "period", seq, seq + 1, "h", "p", os.urandom(20_000), "j"))
+    await store.set_aside_digests(0)
+    for aside in (await store.set_aside())[:4]:
+        await store.supersede(aside.number)
+    for seq in range(1, 11):
+        await store.add_digest(DigestRecord(seq, "period", seq, seq + 1, "h", "p", os.urandom(20_000), "j"))
+    assert len(await store.pending(99)) == 10
+    left = await store.set_aside()
+    assert len(left) < 4 and all(each.became is None for each in left)
+    shed = [loss.count for loss in await store.losses(0, 2**62) if loss.cause == "digest_shed"]
+    assert sum(shed) == 4 - len(left)
+    await store.close()
+
+
 async def test_a_digest_that_never_fits_is_refused(tmp_path: Path) -> None:
     store = await Store.open(tmp_path / "b.db", max_bytes=500_000)
     with pytest.raises((StoreFull, StoreUnavailable)):

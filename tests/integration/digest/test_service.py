@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from agent.buffer.records import DigestRecord, Event
+from agent.buffer.records import DigestRecord, Event, Loss
 from agent.buffer.store import Store
 from agent.digest.build import build
 from agent.digest.inputs import DigestInputs
@@ -179,9 +179,46 @@ async def test_the_chain_continues_after_the_platforms_head_when_that_is_ahead(s
     await record(store, START, 60)
     await service(store, START + MINUTE + LONG_AFTER).build_due()
     await store.set_meta("chain_head", json.dumps({"seq": 7, "hash": "a" * 64}))
+    await store.add_event(Event(START + 9 * MINUTE + 1, "start"))
+    for _ in range(2):
+        await service(store, START + 10 * MINUTE + LONG_AFTER).build_due()
+    # The platform's 2 to 7 are about the six periods that followed; what came after them is ours to tell.
+    assert [
+        (each.seq, each.previous[:1], (each.start - START) // MINUTE) for each in (await all_digests(store))[:2]
+    ] == [
+        (1, "0", 0),
+        (8, "a", 7),
+    ]
+    assert (await all_digests(store))[-1].seq == 10
+
+
+async def test_what_began_after_the_restart_is_reported_even_if_the_platforms_periods_were_shorter(
+    store: Store,
+) -> None:
+    await record(store, START, 60)
+    await service(store, START + MINUTE + LONG_AFTER).build_due()
+    await store.set_meta("chain_head", json.dumps({"seq": 1000, "hash": "a" * 64}))
+    await store.add_event(Event(START + 9 * MINUTE + 1, "start"))
+    await service(store, START + 10 * MINUTE + LONG_AFTER).build_due()
+    assert [(each.seq, (each.start - START) // MINUTE) for each in (await all_digests(store))[1:]] == [(1001, 9)]
+
+
+async def test_a_late_loss_is_told_once_in_the_next_digest_with_its_own_interval(store: Store) -> None:
+    await record(store, START, 60)
+    await store.add_loss(Loss(START + 5, START + 6, "queue_full", "p", count=1))
+    await service(store, START + MINUTE + LONG_AFTER).build_due()
+    await store.add_loss(Loss(START + 5, START + 7, "queue_full", "p", count=2))  # not a part of what was told
+    await store.add_loss(Loss(START + 3 * MINUTE, START + 3 * MINUTE, "shed_cap", count=7))  # not of these periods
+    preview = json.loads(await service(store, START + MINUTE + LONG_AFTER).preview())
+    assert [entry["count"] for entry in preview["ledger"]] == [2]
     await service(store, START + 3 * MINUTE + LONG_AFTER).build_due()
-    assert [(each.seq, each.previous[:1]) for each in (await all_digests(store))[:2]] == [(1, "0"), (8, "a")]
-    assert (await all_digests(store))[-1].seq == 9
+    bodies = [json.loads(each.body) for each in await all_digests(store)]
+    assert [[(each["cause"], each["count"], each["start"]) for each in body["ledger"]] for body in bodies] == [
+        [("queue_full", 1, "2026-09-21T14:15:00.000005Z")],
+        [("queue_full", 2, "2026-09-21T14:15:00.000005Z")],
+        [],
+    ]
+    assert [body["coverage"]["total"]["drops"] for body in bodies] == [{"queue_full": 1}, {}, {}]
 
 
 async def test_preview_shows_the_running_period_and_leaves_no_trace(store: Store, tmp_path: Path) -> None:

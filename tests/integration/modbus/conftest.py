@@ -1,4 +1,4 @@
-"""What the Modbus tests have in common: a server, and that nothing is logged."""
+"""What the Modbus tests have in common: a server, and a check that nothing is logged."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def server(bank: Bank) -> AsyncIterator[NetServer]:
         yield made
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def nothing_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """Whatever happens, the driver returns it; a log line for each would be a flood (L15)."""
     with caplog.at_level(logging.INFO):

@@ -18,6 +18,8 @@ from scripts.sandbox.serial_line import SerialLine
 from tests.support.modbus_devices import Bank, Device, free_port, points
 from tests.support.modbus_faults import PATIENT_S, TIMEOUT_S, once, reopen, to, whole_failure
 
+pytestmark = pytest.mark.usefixtures("nothing_is_logged")
+
 
 async def test_L17_plc_restart(server: NetServer) -> None:
     async with Device(to(server), points("holding:10", "holding:900")) as device:

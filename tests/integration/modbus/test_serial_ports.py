@@ -15,6 +15,8 @@ from scripts.sandbox.serial_line import SerialLine
 from tests.support.modbus_devices import Bank, Device, points
 from tests.support.modbus_faults import TIMEOUT_S, on, whole_failure
 
+pytestmark = pytest.mark.usefixtures("nothing_is_logged")
+
 
 async def test_serial_port_missing_then_appearing(tmp_path: Path) -> None:
     line = SerialLine(tmp_path / "ttyUSB0", 115_200, {1: Bank()})

@@ -19,6 +19,8 @@ from scripts.sandbox.serial_line import SerialLine
 from tests.support.modbus_devices import Bank, Device, free_port, points
 from tests.support.modbus_faults import LATE_S, TIMEOUT_S, on, once, read_until, reopen, to, whole_failure
 
+pytestmark = pytest.mark.usefixtures("nothing_is_logged")
+
 
 @pytest.mark.parametrize("transport", ["tcp", "udp", "rtu-over-tcp"])
 async def test_L13_a_late_answer_never_answers_the_next_question(transport: str) -> None:

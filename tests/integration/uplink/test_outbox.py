@@ -231,14 +231,53 @@ async def test_a_forked_disk_overwrites_nothing(tmp_path: Path) -> None:
             await gateway.store.mark(1, "accepted")
             await gateway.build(3, note="built before the platform was asked")
             async with gateway.running(platform.url) as uplink:
-                await gateway.until_states("arrr")
+                await gateway.until_states("a")
+                await uplink.reconciled.wait()
                 head = json.loads(await gateway.store.meta("chain_head") or "{}")
                 await gateway.build(1, after=(head["seq"], head["hash"]))
-                await gateway.until_states("arrra")
-                assert uplink.reconciled.is_set()
-            assert platform.puts().count(3) == 1  # of the branch only its first was sent
-            assert set(await gateway.causes()) == {"digest_rejected", "head_ahead"}
+                await gateway.until_states("aa")
+            assert platform.puts().count(2) == 2 and platform.puts().count(3) == 1  # of the branch only its first
+            aside = await gateway.store.set_aside(undecided=True)
+            assert [(each.record.seq, each.record.state) for each in aside] == [
+                (2, "pending"),
+                (3, "pending"),
+                (4, "pending"),
+            ]
+            assert sorted(await gateway.causes()) == ["digest_set_aside", "head_ahead"]
         assert {seq: platform.stored[seq] for seq in stored} == stored
+
+
+async def test_a_branch_is_set_aside_from_where_it_parts_and_not_before(tmp_path: Path) -> None:
+    platform = ScriptedPlatform()
+    async with running(platform):
+        async with gateway_in(tmp_path / "first") as gateway:
+            await gateway.build(5)
+            async with gateway.running(platform.url):
+                await gateway.until_states("aaaaa")
+        for count in (1, 6):  # the branch ends before the platform's head, and after it
+            async with gateway_in(tmp_path / f"restored-{count}") as gateway:
+                await gateway.build(2)  # on the copy these had no answer yet
+                await gateway.build(count, note="built before the platform was asked")
+                async with gateway.running(platform.url) as uplink:
+                    await uplink.reconciled.wait()
+                    await gateway.until_states("aa")
+                assert [each.record.seq for each in await gateway.store.set_aside()] == list(range(3, 3 + count))
+                assert sorted(await gateway.causes()) == ["digest_set_aside", "head_ahead"]
+        assert sorted(platform.stored) == [1, 2, 3, 4, 5]
+
+
+async def test_a_chain_that_the_platform_accepted_and_replaced_is_left_to_its_operator(tmp_path: Path) -> None:
+    platform = ScriptedPlatform()
+    async with running(platform), gateway_in(tmp_path / "first") as gateway:
+        await gateway.build(3)
+        async with gateway.running(platform.url):
+            await gateway.until_states("aaa")
+        platform.stored[3] = b"somebody else's"
+        await gateway.build(1)
+        async with gateway.running(platform.url) as uplink:
+            await until(lambda: _state(uplink), "refused")
+            assert "accepted digest 3 once" in uplink.snapshot().last_error
+        assert await gateway.states() == "aaap" and await gateway.store.set_aside() == []
 
 
 async def test_digests_behind_a_given_up_branch_are_kept(tmp_path: Path) -> None:
@@ -250,12 +289,12 @@ async def test_digests_behind_a_given_up_branch_are_kept(tmp_path: Path) -> None
                 await gateway.until_states("aaa")
         async with gateway_in(tmp_path / "restored") as gateway:
             await gateway.build(4, note="another branch")
-            async with gateway.running(platform.url) as uplink:
-                await gateway.until_states("rrrr")
-                await gateway.build(2)
-                await until(lambda: _state(uplink), "refused")
-                assert "part from" in uplink.snapshot().last_error
-            assert await gateway.states() == "rrrrpp" and sorted(platform.stored) == [1, 2, 3]
+            async with gateway.running(platform.url):
+                await gateway.until_states("")
+                await gateway.build(2, note="still on that branch")
+                await gateway.until_states("")
+            assert [each.record.seq for each in await gateway.store.set_aside()] == [1, 1, 2, 2, 3, 4]
+            assert sorted(platform.stored) == [1, 2, 3]
 
 
 async def test_a_platform_restored_from_an_old_copy_gets_again_what_it_lacks(tmp_path: Path) -> None:

@@ -14,14 +14,19 @@ from joserfc.jwk import OKPKey
 from agent.errors import GongfuError
 from agent.evidence.chain import GENESIS, digest_hash
 from agent.evidence.identity import Identity
-from agent.evidence.verify import verify_paths
+from agent.evidence.verify import verdicts, verify_paths
 
 
-def write_chain(folder: Path, identity: Identity, count: int) -> Path:
-    """A folder of ``count`` signed, chained digests and the keys; returns the keys' path."""
-    previous = GENESIS
-    for seq in range(1, count + 1):
-        body = json.dumps({"header": {"seq": seq, "previous": previous}, "n": seq}).encode()
+def write_chain(
+    folder: Path, identity: Identity, count: int, *, after: tuple[int, str] = (0, GENESIS), **more: str
+) -> Path:
+    """A folder of ``count`` signed, chained digests behind ``after`` and the keys; returns the keys' path.
+
+    ``more``: further members of their headers.
+    """
+    first, previous = after
+    for seq in range(first + 1, first + count + 1):
+        body = json.dumps({"header": {"seq": seq, "previous": previous, **more}, "n": seq}).encode()
         (folder / f"{seq}.json").write_bytes(body)
         (folder / f"{seq}.json.jws").write_text(identity.sign_detached(body))
         previous = digest_hash(body)
@@ -143,3 +148,47 @@ def test_swapped_names_attached_and_unsigned_algorithms_fail(tmp_path: Path) -> 
     assert "signature" in problems(tmp_path, keys)[1]
     (tmp_path / "1.json.jws").write_text("eyJhbGciOiJub25lIn0..")
     assert "signature" in problems(tmp_path, keys)[1]
+
+
+def test_chains_of_several_gateways_and_audiences_have_a_verdict_each(tmp_path: Path) -> None:
+    keys = []
+    for name in ("a", "b"):
+        folder, identity = tmp_path / name, Identity.load_or_create(tmp_path / f"{name}-identity")
+        folder.mkdir()
+        keys.append(write_chain(folder, identity, 4, gateway=f"plant-{name}"))
+    park = tmp_path / "a" / "park"
+    park.mkdir()
+    write_chain(park, Identity.load_or_create(tmp_path / "a-identity"), 2, gateway="plant-a", audience="park")
+    paths = [tmp_path / "a", tmp_path / "b", tmp_path / "b" / "2.json"]  # one file twice
+    results = verify_paths(paths, *keys)
+    assert len(results) == 10 and all(result.ok for result in results)
+    assert sorted(verdicts(results)) == [
+        "plant-a for park: digests 1 to 2: ok", "plant-a: digests 1 to 4: ok", "plant-b: digests 1 to 4: ok",
+    ]  # fmt: skip
+    (tmp_path / "b" / "3.json").unlink()
+    body = (park / "1.json").read_bytes()
+    (park / "1.json").write_bytes(body.replace(b'"n": 1', b'"n": 7'))
+    found = verdicts(verify_paths([tmp_path / "a", tmp_path / "b"], *keys))
+    assert sorted(found) == [
+        "plant-a for park: digests 1 to 2: FAILED: 2 of 2", "plant-a: digests 1 to 4: ok",
+        "plant-b: digests 1 to 4: FAILED: 1 of 3",
+    ]  # fmt: skip
+
+
+def test_a_chain_goes_on_under_the_name_that_enrolment_gave(tmp_path: Path) -> None:
+    identity = Identity.load_or_create(tmp_path / "identity")
+    keys = write_chain(tmp_path, identity, 2, gateway=identity.own_id)
+    before = (tmp_path / "2.json").read_bytes()
+    (tmp_path / "later").mkdir()  # and in two folders
+    write_chain(tmp_path / "later", identity, 2, gateway="plant-7", after=(2, digest_hash(before)))
+    results = verify_paths([tmp_path], keys)
+    assert verdicts(results) == ["plant-7: digests 1 to 4: ok"]
+
+
+def test_two_chains_that_nothing_else_tells_apart_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    identity = Identity.load_or_create(tmp_path / "identity")
+    for name in ("own", "other"):
+        (tmp_path / name).mkdir()
+        keys = write_chain(tmp_path / name, identity, 3, note=name)
+    found = verdicts(verify_paths([tmp_path], keys))
+    assert len(found) == 2 and all(line.endswith("digests 1 to 3: ok") for line in found)

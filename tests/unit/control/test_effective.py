@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from agent.config.effective import REDACTED, effective
 from agent.config.model import (
     ByteSize,
     DeviceSection,
@@ -16,6 +15,8 @@ from agent.config.model import (
     Secret,
     TagSection,
 )
+from agent.control.effective import effective
+from agent.control.secrets import HIDDEN
 
 EVERYTHING = RemoteSection(allow=("device", "equipment", "digest", "platform"))
 
@@ -68,14 +69,14 @@ def test_secrets_are_redacted_however_they_are_written() -> None:
     assert device["connection"] == {
         "url": "opc.tcp://cnc:4840/x",
         "username": "operator",
-        "password": REDACTED,
-        "Passphrase": REDACTED,
-        "pin": REDACTED,
-        "api_token": REDACTED,
-        "label": REDACTED,
-        "sealed": REDACTED,
-        "nested": {"client_secret": REDACTED, "hosts": ["http://b/"]},
+        "password": HIDDEN,
+        "Passphrase": HIDDEN,
+        "pin": HIDDEN,
+        "api_token": HIDDEN,
+        "label": HIDDEN,
+        "sealed": HIDDEN,
+        "nested": {"client_secret": HIDDEN, "hosts": ["http://b/"]},
         "keepalive": True,
         "password_file": "",
     }
-    assert found["platform"] == {"url": "https://p/api", "proxy": REDACTED}
+    assert found["platform"] == {"url": "https://p/api", "proxy": HIDDEN}

@@ -69,6 +69,7 @@ async def test_a_wrong_register_map_is_refused_by_the_dry_run(plant: Plant) -> N
 
 
 async def test_L20_what_stops_delivering_during_probation_is_rolled_back(plant: Plant) -> None:
+    plant.config.write_text(plant.config.read_text().replace('probation = "1s"', 'probation = "5s"'))
     async with running(plant) as agent:
         before = agent.configuration
         offering = asyncio.create_task(agent.control.offer(plant.bundle(7, plant.press(2))))

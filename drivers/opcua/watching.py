@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,10 @@ from numpy.typing import NDArray
 
 from drivers.contract import DriverError, Point, PointGroup, Samples
 from drivers.opcua.board import Board
-from drivers.opcua.client import Connection, status_name
+from drivers.opcua.client import Connection, Fault, status_name
 from drivers.opcua.columns import Columns, Publish
 from drivers.opcua.faults import BAD, Faults, Refusal
-from drivers.opcua.items import Item, compile_items
+from drivers.opcua.items import Item, batches, compile_items
 from drivers.opcua.liveness import Audit, Heartbeat
 from drivers.opcua.nodes import resolve
 from drivers.opcua.poll import NODES, Counts, Reader
@@ -212,8 +213,10 @@ class Watching:
         if not handles:
             return
         old = [self._ids.pop(handle) for handle in handles if handle in self._ids]
-        if old:
-            await forget(self._connection, self._subscription.terms.id, old)
+        for batch in batches(old, self._facts.most_items or ITEMS):
+            # What the server does not let go of names the same point: it may go on telling of it.
+            with suppress(Fault):
+                await forget(self._connection, self._subscription.terms.id, batch)
         found = await resolve(self._connection, self._facts, [self._items[handle].address for handle in handles])
         for handle, node in zip(handles, found, strict=True):
             self._nodes[handle] = node

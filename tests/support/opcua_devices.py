@@ -51,7 +51,7 @@ class Row:
     """A number, NaN where the quality is bad; or text."""
     quality: Quality
     source_time: int
-    """0 where there is none, or where it is the same."""
+    """The device's own stamp; the arrival's where it has none."""
 
     @property
     def good(self) -> bool:

@@ -133,7 +133,7 @@ class _Items(MonitoredItemService):
         return await super().create_monitored_items(params)
 
     async def _create_data_change_monitored_item(self, params: Any) -> Any:
-        if faults.refuse_filter and params.RequestedParameters.Filter is not None:
+        if faults.refuse_filter and params.RequestedParameters.Filter:
             refused = ua.MonitoredItemCreateResult()
             refused.StatusCode = ua.StatusCode(status(faults.refuse_filter))
             return refused
@@ -142,6 +142,15 @@ class _Items(MonitoredItemService):
     async def trigger_datachange(self, handle: int, nodeid: Any, attr: Any) -> None:
         if nodeid.to_string() not in faults.mute:
             await super().trigger_datachange(handle, nodeid, attr)
+
+    def _is_deadband_exceeded(self, values: Any, flt: Any) -> bool:
+        # The library compares with the value before, the standard with the value that was told last.
+        told = values.__dict__.setdefault("told", values.old_dvalue)
+        values.old_dvalue = told
+        passed = super()._is_deadband_exceeded(values, flt)
+        if passed:
+            values.__dict__["told"] = values.current_dvalue
+        return passed
 
     async def datachange_callback(self, handle: int, value: Any, error: Any = None) -> None:
         node = self._monitored_items[self._monitored_datachange[handle]].read_value_id

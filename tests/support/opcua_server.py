@@ -202,7 +202,7 @@ class Lab:
                     {
                         "node": item.read_value_id.NodeId.to_string(),
                         "queue": item.queue_size,
-                        "filter": None if item.filter is None else dataclasses.asdict(item.filter),
+                        "filter": dataclasses.asdict(item.filter) if item.filter else None,
                     }
                     for item in each.monitored_item_srv._monitored_items.values()
                     if item.read_value_id is not None

@@ -15,6 +15,7 @@ from agent.config.model import EnterpriseSection, FileSection
 from agent.health.status import DeviceStatus, Status
 
 _ESSENTIAL = (
+    "name",
     "running_hash",
     "attempted_hash",
     "state",
@@ -38,6 +39,7 @@ def platform_status(
     """
     config, buffer, digests = status.config, status.buffer, status.digests
     told = {
+        "name": status.gateway,
         "running_hash": config.running_hash,
         "attempted_hash": config.attempted_hash,
         "state": config.status,
@@ -108,7 +110,7 @@ def _health(status: Status) -> dict[str, Any]:
             components=devices,
         ),
         "buffer": _part(not buffer.failing, "failing" if buffer.failing else "running"),
-        "clock": _part(clock.trusted, clock.source if clock.trusted else "not trusted"),
+        "clock": _part(clock.trusted, f"trusted ({clock.source})" if clock.trusted else "not trusted"),
         "digests": _part(not digests.rejected, f"{digests.rejected} rejected" if digests.rejected else "running"),
     }
     health = status.health

@@ -122,8 +122,8 @@ async def _preview(configuration: Configuration) -> int:
     from agent.digest.service import DigestService
     from agent.evidence.identity import Identity
 
-    identity = Identity.load_or_create(Path(configuration.file.gateway.data_dir) / "identity")
-    async with reading(configuration) as store:
+    async with reading(configuration) as store:  # first: where nothing runs, no identity shall be made
+        identity = Identity.load_or_create(Path(configuration.file.gateway.data_dir) / "identity")
         _print(await DigestService(store, configuration, Clock(), identity).preview())
     return 0
 

@@ -40,8 +40,8 @@ async def _export(options: Namespace) -> int:
     configuration = load(options.config)
     zone, now = configuration.file.gateway.timezone, time.time_ns() // 1000
     start, end = parse_time(options.start, zone, now), parse_time(options.end, zone, now)
-    write = _csv_writer() if options.format == "csv" else _write_json
     async with reading(configuration) as store:
+        write = _csv_writer() if options.format == "csv" else _write_json
         async for row in _rows(store, start, end, options.tag):
             write(row)
     return 0

@@ -73,10 +73,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments[0] in ("-V", "--version"):
         print(f"gongfu-edge {__version__}")
         return 0
+    arguments = _command_first(arguments)
     if arguments[0] not in COMMANDS:
         print(f"gongfu-edge: unknown command {arguments[0]!r} → one of: {', '.join(COMMANDS)}", file=sys.stderr)
         return USAGE
     return _run(arguments[0], arguments[1:])
+
+
+def _command_first(arguments: list[str]) -> list[str]:
+    """``--config FILE COMMAND …``, as many programs want it, in the order in which we take it."""
+    taken = 2 if arguments[0] == "--config" else 1 if arguments[0].startswith("--config=") else 0
+    if not taken or len(arguments) <= taken:
+        return arguments
+    return [arguments[taken], *arguments[:taken], *arguments[taken + 1 :]]
 
 
 def _run(name: str, arguments: list[str]) -> int:

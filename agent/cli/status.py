@@ -40,6 +40,7 @@ def fetch(listen: str, path: str) -> bytes:
             body: bytes = answer.read()
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", error)
+        reason = getattr(reason, "strerror", None) or reason
         raise GongfuError(
             f"no agent answers at http://{listen} ({reason})",
             remedy="start it: systemctl start gongfu-edge, or gongfu-edge run",

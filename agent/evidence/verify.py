@@ -196,6 +196,7 @@ def _load_keys(path: Path) -> list[OKPKey]:
         found: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["keys"]
         return [OKPKey.import_key(key) for key in found if key.get("kty") == "OKP"]
     except (OSError, ValueError, KeyError, TypeError, JoseError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise GongfuError(
-            f"keys {path}: {error}", remedy="name a JWKS file, such as the keys.jwks that digest export writes"
+            f"keys {path}: {reason}", remedy="name a JWKS file, such as the keys.jwks that digest export writes"
         ) from error

@@ -197,7 +197,7 @@ class Uplink:
     # -- in order ------------------------------------------------------------------------------------
 
     async def _drain(self) -> None:
-        head = self._head or await self._reconcile()
+        head = self._head = self._head or await self._reconcile()
         while record := await self._next(head):
             head = self._head = await self._deliver(record, head)
             if self._compare_again:

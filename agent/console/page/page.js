@@ -19,18 +19,18 @@ const LABELS = {
   },
   zh: {
     devices: "设备", values: "最新数值", digests: "摘要", find: "查找点位",
-    healthy: "正常", unhealthy: "异常", attention: "需要关注", away: "代理程序无响应",
+    healthy: "正常", unhealthy: "异常", attention: "需要关注", away: "采集程序无响应",
     clock: "时钟", trusted: "可信", untrusted: "不可信", offset: "系统时钟偏差",
     platform: "平台", contact: "最近联系", today: "今日已发送", nowhere: "未配置；摘要保存在本机",
     buffer: "缓存", of: "/", samples: "条样本", since: "始于", gateway: "网关", free: "可用", disk: "磁盘",
-    memory: "内存", agent: "代理", up: "已运行", version: "版本", never: "从未", config: "配置",
+    memory: "内存", agent: "采集程序", up: "已运行", version: "版本", never: "从未", config: "配置",
     device: "设备", state: "状态", good: "有效", bad: "无效", last: "最近有效", scan: "扫描", late: "延误",
     reconnects: "重连", note: "说明", tag: "点位", value: "数值", unit: "单位", quality: "质量", time: "时间", size: "大小",
     seq: "序号", period: "时段", reason: "原因", none: "暂无", shown: (n, total) => `${n} / ${total}`,
     built: "已生成", lost: "丢失", nothing: "无",
     starting: "启动中", running: "运行", degraded: "部分异常", down: "离线", off: "停用", pending: "待发送",
     accepted: "已接收", rejected: "被拒绝", connected: "已连接", waiting: "等待", failing: "失败",
-    refused: "被拒绝", uncertain: "可疑", ntp: "NTP", file: "本地文件",
+    refused: "被拒绝", uncertain: "可疑", ntp: "NTP", file: "本地文件", d: "天", h: "小时", min: "分", s: "秒",
   },
 };
 const TONE = {
@@ -71,12 +71,12 @@ function size(count) {
   return `${count.toFixed(power === 0 || count >= 100 ? 0 : 1)} ${units[power]}`;
 }
 function duration(seconds) {
-  const parts = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
+  const parts = [[86400, label("d")], [3600, label("h")], [60, label("min")], [1, label("s")]];
   const shown = [];
   for (const [length, unit] of parts) {
     const count = Math.floor(seconds / length);
     seconds -= count * length;
-    if (count || shown.length || unit === "s") shown.push(`${count} ${unit}`);
+    if (count || shown.length || length === 1) shown.push(`${count} ${unit}`);
   }
   return shown.slice(0, 2).join(" ");
 }
@@ -120,7 +120,7 @@ function cards(status) {
       `${label("offset")} ${time.offset_s} s`),
     card(label("platform"), uplink.state === "off" ? label("nowhere") : [pill(uplink.state), ` ${uplink.last_error}`],
       uplink.state === "off" ? "" : `${uplink.url} · ${label("contact")} ${clock(uplink.last_contact)} · ${label("today")} ` +
-        size(uplink.bytes_today)),
+        size(uplink.bytes_today) + (uplink.max_bytes_per_day ? ` ${label("of")} ${size(uplink.max_bytes_per_day)}` : "")),
     card(label("digests"), `${digests.built} ${label("built")}, ${digests.pending} ${label("pending")}`,
       `${digests.accepted} ${label("accepted")}, ${digests.rejected} ${label("rejected")} · ${clock(digests.last_accepted)}`),
     card(label("buffer"), size(buffer.bytes) + (buffer.max_bytes ? ` ${label("of")} ${size(buffer.max_bytes)}` : ""),

@@ -70,7 +70,7 @@ def fleet(rows: list[FleetRow], now: float, *, only_drift: bool) -> str:
 def _fleet_cells(row: FleetRow, now: float) -> list[Child]:
     gateway, said = row.gateway, row.report
     desired = row.desired.stored.revision if row.desired else 0
-    link = el("a", gateway.hostname or gateway.id, href=f"/gateways/{gateway.id}")
+    link = el("a", parts.name(gateway), href=f"/gateways/{gateway.id}")
     where = [each for each in (row.affiliation.park, row.affiliation.district, *row.affiliation.chains) if each]
     version = row.body()["version"]
     return [

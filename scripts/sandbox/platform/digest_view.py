@@ -25,7 +25,7 @@ def digest(gateway: Gateway, report: ChainReport, row: DigestRow) -> str:
     """One digest, readably and raw."""
     stored, content = row.stored, row.content
     readable = _readable(content) if content else Markup("")
-    name = gateway.hostname or gateway.id
+    name = parts.name(gateway)
     return page(
         f"Digest {stored.seq} of {name}",
         parts.crumbs(("Gateways", "/"), (name, f"/gateways/{gateway.id}")),
@@ -83,9 +83,9 @@ def _readable(content: dict[str, Any]) -> Markup:
                 (
                     "Clock",
                     "时钟",
-                    f"{trust}, source {clock.get('source', '–')}, offset {parts.number(clock.get('offset_s'))} s",
+                    f"{trust}, source {clock.get('source', '–')}, offset {parts.seconds(clock.get('offset_s'))}",
                 ),
-                ("Agent", "代理版本", header.get("agent_version", "–")),
+                ("Agent", "程序版本", header.get("agent_version", "–")),
             ]
         ),
         el("h2", both("Coverage", "数据覆盖")),
@@ -106,7 +106,7 @@ def _coverage_section(coverage: dict[str, Any]) -> Markup:
         "Expected|应采|number",
         "Bad|无效|number",
         "Missing|缺失|number",
-        "Late|迟到|number",
+        "Late|延误|number",
         "Longest gap|最长中断|number",
         "Disconnects|断线|number",
     ]
@@ -117,7 +117,7 @@ def _coverage_section(coverage: dict[str, Any]) -> Markup:
             [
                 (parts.coverage(total), "Grade", "等级"),
                 (networked, "Devices with data", "有数据设备"),
-                (f"{parts.number(total.get('agent_downtime_s'))} s", "Agent downtime", "代理停机"),
+                (f"{parts.number(total.get('agent_downtime_s'))} s", "Agent downtime", "采集程序停机"),
                 (str(total.get("restarts", "–")), "Restarts", "重启"),
             ]
         ),

@@ -9,9 +9,11 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from scripts.sandbox.platform.html import Child, Markup, both, el, join
-from scripts.sandbox.platform.store import StoredDigest
+from scripts.sandbox.platform.store import Gateway, StoredDigest
 from scripts.sandbox.platform.verify import ChainReport
 
+SILENT_S = 3600.0
+"""A gateway asks and tells more often than this, even when nothing happens."""
 GRADE_COLOUR = {"A": "good", "B": "good", "C": "warn", "D": "bad"}
 
 
@@ -128,6 +130,12 @@ def ago(seconds: float) -> str:
     return f"{max(seconds, 0):.0f} s ago"
 
 
+def seconds(value: Any) -> str:
+    """A small time with its sign; a dash for what is none."""
+    known = isinstance(value, int | float) and not isinstance(value, bool)
+    return f"{value:+.3f} s" if known else "–"
+
+
 def size(byte_count: int) -> str:
     """A size with the unit that fits, powers of ten."""
     for unit, length in (("GB", 10**9), ("MB", 10**6)):
@@ -160,9 +168,16 @@ def status(text: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def health(status: dict[str, Any]) -> Markup:
-    """Whether a gateway, or a part of it, is well; what it says of itself is the word."""
-    health = member(status, "health")
+def name(gateway: Gateway) -> str:
+    """What people call a gateway: its configured name, else its host's, else its id."""
+    return str(status(gateway.status).get("name") or gateway.hostname or gateway.id)
+
+
+def health(gateway: Gateway, now: float) -> Markup:
+    """Whether a gateway is well: it is its own word, as long as it is heard of at all."""
+    health = member(status(gateway.status), "health")
+    if now - gateway.last_seen > SILENT_S:
+        return badge("silent 失联", "bad")
     if not health:
         return badge("–")
     parts = [health, *(each for each in member(health, "components").values() if isinstance(each, dict))]

@@ -22,7 +22,7 @@ def facts(gateway: Gateway, now: float) -> Markup | None:
         el("h2", title),
         parts.facts(
             [
-                ("Health", "运行状态", join(parts.health(status), _tree(parts.member(status, "health"), 0))),
+                ("Health", "运行状态", join(parts.health(gateway, now), _tree(parts.member(status, "health"), 0))),
                 ("Clock", "时钟", _clock(parts.member(status, "clock"))),
                 ("Configuration", "配置", _configuration(status)),
                 ("Digests", "摘要", _digests(parts.member(status, "digests"))),
@@ -63,9 +63,7 @@ def _clock(clock: dict[str, Any]) -> Child:
     if not clock:
         return "–"
     trusted = parts.badge("trusted 可信", "good") if clock.get("trusted") else parts.badge("not trusted 不可信", "warn")
-    offset = clock.get("offset_s")
-    drift = f", system clock {offset:+.3f} s" if isinstance(offset, int | float) else ""
-    return join(trusted, f" {clock.get('source', '')}{drift}")
+    return join(trusted, f" source {clock.get('source', '–')}, offset {parts.seconds(clock.get('offset_s'))}")
 
 
 def _configuration(status: dict[str, Any]) -> Child:
@@ -91,4 +89,5 @@ def _link(link: dict[str, Any]) -> Child:
     if not isinstance(link.get("bytes_today"), int):
         return "–"
     most = f" of {parts.size(link['max_bytes_per_day'])}" if isinstance(link.get("max_bytes_per_day"), int) else ""
-    return join(str(link.get("operator") or "–"), f", sent today (UTC) {parts.size(link['bytes_today'])}{most}")
+    operator = f"{link['operator']}, " if link.get("operator") else ""
+    return f"{operator}sent today (UTC) {parts.size(link['bytes_today'])}{most}"

@@ -62,13 +62,13 @@ def index(rows: list[GatewayRow], now: float) -> str:
 
 def _gateway_cells(row: GatewayRow, now: float) -> list[Child]:
     gateway, report = row.gateway, row.report
-    link = el("a", gateway.hostname or gateway.id, href=f"/gateways/{gateway.id}")
+    link = el("a", parts.name(gateway), href=f"/gateways/{gateway.id}")
     affiliation = parts.member(row.latest, "affiliation")
     return [
         el("span", link, el("span", gateway.id, class_="sub")),
         el("span", affiliation.get("enterprise") or "–", el("span", affiliation.get("park", ""), class_="sub")),
         el("span", parts.ago(now - gateway.last_seen), class_="nowrap"),
-        parts.health(parts.status(gateway.status)),
+        parts.health(gateway, now),
         report.digests,
         parts.proof(report),
         report.rejected,
@@ -94,9 +94,9 @@ def gateway(
     version = parts.status(gateway.status).get("version") or gateway.version  # an update does not enrol anew
     older = rows[-1].stored.seq if rows and rows[-1].stored.seq > 1 else 0
     return page(
-        gateway.hostname or gateway.id,
+        parts.name(gateway),
         parts.crumbs(("Gateways", "/")),
-        el("h1", gateway.hostname or gateway.id),
+        el("h1", parts.name(gateway)),
         el("p", f"{gateway.id} · {gateway.hardware or '–'} · version {version or '–'}", class_="muted"),
         parts.figures(
             [

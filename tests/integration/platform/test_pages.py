@@ -1,6 +1,7 @@
 """The pages show what is stored, escape everything, and load nothing from anywhere else."""
 
 import json
+import time
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from agent.config.model import FileSection, GatewaySection
 from agent.platform_status import platform_status
+from scripts.sandbox.platform import Settings
 from tests.support.control_bundles import Signer
 from tests.support.health_status import DOWN, DeviceNow, status
 from tests.support.platform_admin import FakeAdmin, lasting, pin
@@ -117,6 +119,7 @@ async def test_a_gateways_own_report_is_shown(tmp_path: Path) -> None:
             "abababababab",
         ):
             assert expected in page, expected
+        assert "press-shop-1" in page and "press-shop-1" in (await _read(gateway, "/")).text
         bare = {"running_hash": "", "attempted_hash": "cd", "state": "FAILED", "last_error": "no data", "version": ""}
         answer = await gateway.request("PUT", path, json=bare, headers=gateway.authorized())
         assert answer.status == 204 and "no data" in (await _read(gateway, f"/gateways/{gateway.id}")).text
@@ -144,6 +147,18 @@ async def test_the_fleet_its_drift_and_the_reasons_are_shown(tmp_path: Path) -> 
         await gateway.report(state="APPLIED", running_revision=7, attempted_revision=7)
         assert gateway.id not in (await _read(gateway, "/fleet?drift=1")).text
         assert reason in (await _read(gateway, f"/gateways/{gateway.id}")).text  # the past is kept
+
+
+async def test_a_gateway_that_fell_silent_is_shown_as_such(tmp_path: Path) -> None:
+    later = [0.0]
+    settings = Settings(clock=lambda: time.time() + later[0])
+    async with platform_with_gateway(tmp_path, settings=settings) as (_, gateway):
+        told = platform_status(status(), FileSection(gateway=GatewaySection(name="shop")))
+        answer = await gateway.request("PUT", f"/gateways/{gateway.id}/status", json=told, headers=gateway.authorized())
+        assert answer.status == 204 and "well 正常" in (await _read(gateway, "/")).text
+        later[0] = 4000.0
+        page = (await _read(gateway, "/")).text
+        assert "silent 失联" in page and "well 正常" not in page
 
 
 async def test_the_raw_json_is_what_was_delivered(tmp_path: Path) -> None:

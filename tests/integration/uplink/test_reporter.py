@@ -137,6 +137,22 @@ async def test_every_request_counts_with_its_headers(tmp_path: Path) -> None:
             assert wire * 0.9 < upload.bytes < wire * 1.25
 
 
+async def test_the_head_is_asked_for_once_however_long_there_is_nothing_to_send(tmp_path: Path) -> None:
+    platform = ScriptedPlatform()
+    async with running(platform), gateway_in(tmp_path) as gateway, gateway.running(platform.url) as uplink:
+        await uplink.reconciled.wait()
+        for _ in range(3):
+            waits = len(gateway.waits)
+            gateway.wake.set()
+
+            async def woken(before: int = waits) -> bool:
+                return len(gateway.waits) > before
+
+            await until(woken, True)
+        await _looks(gateway)
+        assert [each.method for each in platform.seen] == ["GET", "PUT"]
+
+
 async def _kinds(gateway: Gateway) -> list[str]:
     return sorted(each.kind for each in await gateway.store.uploads(0, 2**62))
 

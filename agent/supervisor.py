@@ -27,7 +27,8 @@ from drivers.quality import Quality
 
 log = logging.getLogger(__name__)
 
-TRANSIENT_CAP = 30.0
+TRANSIENT_CAP = 5.0
+"""Seconds: a device that comes back shall be read again within ten, an attempt that just fails included."""
 PERMANENT_CAP = 300.0
 STAGGER = 0.005
 """Seconds between the starts of devices, at most: a thousand connections at once would be a burst."""

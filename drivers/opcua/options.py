@@ -68,11 +68,14 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return urlsplit(self.url).port or DEFAULT_PORT
 
     @property
+    def place(self) -> str:
+        """``host:port``, for messages and pins."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
     def endpoint(self) -> str:
         """The url with its port."""
-        parts = urlsplit(self.url)
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return parts._replace(netloc=f"{host}:{self.port}").geturl()
+        return urlsplit(self.url)._replace(netloc=self.place).geturl()
 
     @property
     def wanted(self) -> Security:

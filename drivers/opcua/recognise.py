@@ -24,8 +24,10 @@ PACKML_NUMBERS: Mapping[str, int] = {name: number for number, name in enumerate(
 """PackTags 3.0."""
 PACKML_STATES: Mapping[str, str] = {
     **dict.fromkeys(("Execute", "Completing"), "executing"),
-    **dict.fromkeys(("Aborting", "Aborted", "Clearing"), "fault"),
-    **dict.fromkeys(PACKML_NUMBERS.keys() - {"Execute", "Completing", "Aborting", "Aborted", "Clearing"}, "standby"),
+    **dict.fromkeys(("Aborting", "Aborted"), "fault"),
+    **dict.fromkeys(("Starting", "Resetting"), "setup"),
+    **dict.fromkeys(("Clearing", "Stopped", "Idle", "Stopping", "Complete"), "standby"),
+    **dict.fromkeys(("Suspending", "Suspended", "Unsuspending", "Holding", "Held", "Unholding"), "standby"),
 }
 """For servers that number the names in their own way."""
 _SURE = frozenset({"Execute", "Stopped", "Aborted"})
@@ -58,13 +60,6 @@ def _item_state(node: Node, above: tuple[Node, ...]) -> Iterator[StateFound]:
     if number is not None:
         machine = _machine(above, "MachineryBuildingBlocks", "Monitoring", "Status")
         yield StateFound(machine=machine, address=number.address, type=number.type, preset="machinery")
-        return
-    current = node.child("CurrentState")
-    if current is not None and guess_kind(current) == "text":
-        named = {"NotAvailable": "off", "OutOfService": "fault", "NotExecuting": "standby", "Executing": "executing"}
-        machine = _machine(above, "MachineryBuildingBlocks", "Monitoring", "Status")
-        note = "the server tells the state by its name only"
-        yield StateFound(machine=machine, address=current.address, type=current.type, map=named, note=note)
 
 
 def _execute_state(node: Node, above: tuple[Node, ...]) -> Iterator[StateFound]:

@@ -52,7 +52,7 @@ async def secure(client: Client, options: Options, context: Context) -> str:
     Returns what was chosen, such as ``Basic256Sha256, SignAndEncrypt``. Raises DriverError; it is
     permanent where nothing that the configuration allows is offered, or the server is not trusted.
     """
-    place = f"{options.host}:{options.port}"
+    place = options.place
     endpoints = await _endpoints(options)
     who = _token_type(options)
     offer = _choose(endpoints, options.wanted, who, place)
@@ -70,6 +70,10 @@ async def secure(client: Client, options: Options, context: Context) -> str:
     else:
         if certificate is None:
             raise _permanent(f"{place} shows no certificate", "have one made in the server, or use another policy")
+        if not isinstance(certificate.public_key(), rsa.RSAPublicKey):
+            raise _permanent(
+                f"the certificate of {place} has no RSA key", "have one with an RSA key made in the server"
+            )
         own = await asyncio.to_thread(trust.application, context.state_dir, now)
         told = trust.check_server(certificate, place, context.device, context.state_dir, now, trust=context.trust)
         for text in told:
@@ -88,7 +92,7 @@ async def secure(client: Client, options: Options, context: Context) -> str:
 
 def explain(error: BaseException, options: Options, context: Context) -> DriverError:
     """What a failure to connect means, with its remedy."""
-    return refused(error, options, context.state_dir, f"{options.host}:{options.port}")
+    return refused(error, options, context.state_dir, options.place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,7 @@ class _Expected:
 
 
 async def _endpoints(options: Options) -> list[ua.EndpointDescription]:
-    place = f"{options.host}:{options.port}"
+    place = options.place
     client = Client(options.endpoint, timeout=options.timeout_s)
     low = client.uaclient
     low.pre_request_hook = None

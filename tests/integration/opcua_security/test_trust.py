@@ -5,11 +5,15 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import pytest
 from asyncua import ua
 from asyncua.common.utils import ServiceError
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from drivers.contract import FailureKind
-from drivers.opcua import trust
+from drivers.opcua import security, trust
 from drivers.opcua.options import Options
 from tests.support.opcua_secure import Pair, connected, context, failure, serving
 
@@ -110,3 +114,26 @@ async def test_without_a_folder_there_is_no_security_and_it_is_said(tmp_path: Pa
         assert error.kind is FailureKind.PERMANENT
         async with connected(Options(url=url, security="none"), context(None)):
             pass
+
+
+async def test_what_is_no_rsa_certificate_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    honest, shown = security._endpoints, [b""]
+
+    async def endpoints(options: Options) -> list[ua.EndpointDescription]:
+        found = await honest(options)
+        for each in found:
+            each.ServerCertificate = shown[0]
+        return found
+
+    monkeypatch.setattr(security, "_endpoints", endpoints)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "elliptic")])
+    key, now = ec.generate_private_key(ec.SECP256R1()), own_now()
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now.replace(year=now.year + 1))
+    elliptic = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+    async with serving(SECURE, Pair.make()) as (_, url):
+        for shown[0], word in ((elliptic, "RSA"), (b"nonsense", "no certificate"), (b"", "no certificate")):
+            error = await failure(Options(url=url), context(tmp_path, trust=True))
+            assert error.kind is FailureKind.PERMANENT
+            assert word in str(error)
+            assert error.remedy
+    assert not (tmp_path / "trusted").exists()

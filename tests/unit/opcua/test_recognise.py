@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from agent.digest.equipment.presets import preset
 from drivers.browsing import StateFound
-from drivers.opcua.recognise import MACHINERY, PACKML, PACKML_NUMBERS, states
+from drivers.opcua.recognise import MACHINERY, PACKML, PACKML_NUMBERS, PACKML_STATES, states
 from drivers.opcua.tree import Node
 
 OWN = "urn:maker:machine"
@@ -38,13 +39,13 @@ def test_a_machinery_item_state_is_known_by_its_type_whatever_its_name() -> None
     assert (found.machine, found.preset) == ("press", "machinery")
 
 
-def test_a_machinery_item_state_without_a_number_is_mapped_by_its_names() -> None:
+def test_a_machinery_item_state_that_is_told_by_its_name_only_is_not_offered() -> None:
     state = node("MachineryItemState", variable("CurrentState", "string"), namespace=MACHINERY)
-    (found,) = states(node("press", state))
-    assert not found.preset
-    assert found.map is not None
-    assert found.map["Executing"] == "executing"
-    assert found.type == "string"
+    assert states(node("press", state)) == ()
+
+
+def test_packmls_states_mean_the_same_by_number_and_by_name() -> None:
+    assert {number: PACKML_STATES[name] for name, number in PACKML_NUMBERS.items()} == dict(preset("packml"))
 
 
 def test_packtags_by_name_and_by_the_names_of_their_states() -> None:
@@ -58,7 +59,7 @@ def test_packml_with_numbers_of_its_own_gets_a_map_and_no_preset() -> None:
     tobacco = {0: "Stopped", 1: "Resetting", 2: "Idle", 4: "Execute", 8: "Aborted"}
     (found,) = states(node("maker", variable("State", "int32", names=tobacco)))
     assert not found.preset
-    assert found.map == {"0": "standby", "1": "standby", "2": "standby", "4": "executing", "8": "fault"}
+    assert found.map == {"0": "standby", "1": "setup", "2": "standby", "4": "executing", "8": "fault"}
 
 
 def test_packmls_execute_state_is_offered_with_its_limit() -> None:

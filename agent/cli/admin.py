@@ -1,4 +1,7 @@
-"""``gongfu-edge admin``: keys, signing and verification of configuration bundles, for platform administrators."""
+"""``gongfu-edge admin``: keys, signing and verification of configuration bundles, for platform administrators.
+
+``push`` and ``status``, which talk to a platform, are in :mod:`agent.cli.admin_fleet`.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agent.cli.admin_fleet import add_push, add_status, push, status
 from agent.cli.main import parser_for
 from agent.errors import GongfuError
 
@@ -21,20 +25,25 @@ if TYPE_CHECKING:
 EXAMPLE = """  gongfu-edge admin keygen --name "Wang Wei" --out wang.key --trust admins.jwks
   gongfu-edge admin sign press.toml --selector park=hongkou-01 --revision 12 --key wang.key --out press.bundle
   gongfu-edge admin sign --add press.bundle --key li.key
-  gongfu-edge admin verify press.bundle --trust admins.jwks"""
+  gongfu-edge admin verify press.bundle --trust admins.jwks
+  gongfu-edge admin push press.bundle --url https://platform.example/api/v1 --key wang.key --wave 1,10%,100%
+  gongfu-edge admin status --url https://platform.example/api/v1 --key wang.key --selector park=hongkou-01"""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run one of the administrators' commands."""
     parser = parser_for("admin", example=EXAMPLE)
-    commands = parser.add_subparsers(dest="action", required=True, metavar="keygen|sign|verify")
+    commands = parser.add_subparsers(dest="action", required=True, metavar="keygen|sign|push|status|verify")
     _add_keygen(commands.add_parser("keygen", help="make a key; print its public half for admins.jwks"))
     _add_sign(commands.add_parser("sign", help="check a configuration, seal its secrets and sign it"))
     _add_verify(commands.add_parser("verify", help="tell who signed a bundle, for whom, and until when"))
+    add_push(commands.add_parser("push", help="hand a bundle in and roll it out in waves"), selector)
+    add_status(commands.add_parser("status", help="what every gateway shall run and runs, and why not"), selector)
     for each in commands.choices.values():
         each.add_argument("--config", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
-    return {"keygen": _keygen, "sign": _sign, "verify": _verify}[options.action](options)
+    run = {"keygen": _keygen, "sign": _sign, "push": push, "status": status, "verify": _verify}
+    return run[options.action](options)
 
 
 def selector(text: str) -> dict[str, str]:

@@ -62,7 +62,7 @@ def seconds(text: str) -> float:
 
 
 def configuration(values: Mapping[str, object]) -> str:
-    """The agent's configuration for DATA, PLATFORM, CONSOLE, PERIOD, MODBUS and SERIAL."""
+    """The agent's configuration for DATA, PLATFORM, CONSOLE, PERIOD, MODBUS, OPCUA and SERIAL."""
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(values)
 
 
@@ -78,6 +78,7 @@ class Demo:
         self._platform = f"http://127.0.0.1:{free_port(8480 + shift)}"
         self._console = f"127.0.0.1:{free_port(8470 + shift)}"
         self._modbus = free_port(5020 + shift)
+        self._opcua = free_port(4850 + shift)
         self._truth = Tail(run / "truth.jsonl")
         self._agent_log = Tail(run / "agent.log")
         self._digests = 0
@@ -89,6 +90,7 @@ class Demo:
         serial = run / "compressor.tty"
         python = [sys.executable, "-m"]
         plant = ["--tcp-port", str(self._modbus), "--rtu-link", str(serial), "--truth", str(run / "truth.jsonl")]
+        plant += ["--opcua-port", str(self._opcua)]
         plant += ["--speed", str(self._options.speed), "--seed", str(SEED)]
         self._processes.start("plant", [*python, "scripts.sandbox.plant", *plant], cwd=ROOT)
         port = self._platform.rpartition(":")[2]
@@ -98,6 +100,7 @@ class Demo:
         ready("the platform", lambda: get(f"{self._platform}/api/v1/gateways") is not None)
         values = {"DATA": run / "data", "PLATFORM": f"{self._platform}/api/v1", "CONSOLE": self._console}
         values |= {"PERIOD": f"{self._options.period:g}s", "MODBUS": self._modbus, "SERIAL": serial}
+        values |= {"OPCUA": self._opcua}
         (run / "config.toml").write_text(configuration(values), encoding="utf-8")
         token = command([*python, "scripts.sandbox.platform", "token", *data], cwd=ROOT).split()[-1]
         print(self._place.agent("enroll", "--url", f"{self._platform}/api/v1", "--token", token).strip())
@@ -122,8 +125,9 @@ class Demo:
   local console  http://{self._console}/      the agent's own page
   logs, data     {self._run.relative_to(ROOT)}/
 
-  A press and its meter (Modbus TCP) and a compressor (Modbus RTU on a pseudo-terminal) run {speed} times
-  as fast as real. The agent reads them, keeps what it read, and reports a signed digest every {period}.
+  A press and its meter (Modbus TCP), a compressor (Modbus RTU on a pseudo-terminal) and a machining centre
+  (OPC UA) run {speed} times as fast as real. The agent reads them, keeps what it read, and reports a signed
+  digest every {period}.
   Only the digest leaves; the samples stay here.{"" if self._options.duration else "  Ctrl-C ends it."}
 """)
 

@@ -55,7 +55,9 @@ class Summary:
     csv_bytes: int
     sent_bytes: int
     parts: str
+    cnc_parts: str
     built: int
+    digested: str
     report: dict[str, Any]
     by_platform: tuple[bool, str]
     by_agent: tuple[bool, str]
@@ -74,7 +76,9 @@ class Summary:
             csv_bytes=len(samples.encode()),
             sent_bytes=sent(place.agent("ledger", "--uploads")),
             parts=parts(samples, text(place.run / "truth.jsonl")),
+            cnc_parts=parts(samples, text(place.run / "truth.jsonl"), "cnc-1.produced", "part"),
             built=built,
+            digested=digested(evidence, "cnc-1."),
             report=place.report(),
             by_platform=_verdict(verify, ROOT),
             by_agent=_verdict([*gongfu_edge(), "digest", "verify", str(evidence), *keys], place.run),
@@ -106,9 +110,11 @@ class Summary:
                 *rows,
                 "",
                 f"  digests         {self.built} built, {self.accepted} accepted, {proven}",
+                f"  of OPC UA       {self.digested}",
                 f"  the platform    {self.by_platform[1]}",
                 f"  digest verify   {self.by_agent[1]}",
-                f"  parts           {self.parts}",
+                f"  parts, press    {self.parts}",
+                f"  parts, cnc      {self.cnc_parts} (OPC UA)",
                 f"  left the plant  {self.sent_bytes:,} bytes; the samples, {self.csv_bytes:,} bytes as CSV, stayed",
                 "",
             ]
@@ -128,19 +134,38 @@ def kept(samples: str) -> dict[str, Kept]:
     return {each: Kept(len(tags[each]), total[each], bad[each]) for each in total}
 
 
-def parts(samples: str, truth: str) -> str:
-    """Parts as the agent counted them, and as the plant made them in the same time."""
+def parts(samples: str, truth: str, tag: str = "press-1.total", event: str = "cycle") -> str:
+    """Parts as the agent counted them by a tag, and as the plant made them in the same time."""
     seen = [
         (row["time"], float(row["value"]))
         for row in csv.DictReader(io.StringIO(samples))
-        if row["tag"] == "press-1.total" and row["quality"] == "good"
+        if row["tag"] == tag and row["quality"] == "good"
     ]
     if not seen:
         return "none seen"
     (first, before), (last, after) = seen[0], seen[-1]
-    cycles = [record for record in map(json.loads, truth.splitlines()) if record["event"] == "cycle"]
+    cycles = [record for record in map(json.loads, truth.splitlines()) if record["event"] == event]
     made = sum(first < record["time"] <= last for record in cycles)
     return f"{after - before:.0f} counted by the agent, {made} really made in that time"
+
+
+def digested(evidence: Path, prefix: str) -> str:
+    """What the last digest that has something of these tags says of them."""
+    for path in sorted(evidence.glob("*.json"), key=lambda each: int(each.stem), reverse=True):
+        tags = [each for each in json.loads(path.read_bytes())["tags"] if each["name"].startswith(prefix)]
+        known = [each for each in tags if each["good"]]
+        if known:
+            figures = sorted(
+                (each for each in known if each["kind"] != "state"), key=lambda each: each["kind"] != "gauge"
+            )
+            shown = [f"{each['name']} {_figure(each)}" for each in figures]
+            return f"digest {path.stem} has {len(known)} tags of it, such as {', '.join(shown[:2])}"
+    return "no digest has anything of it"
+
+
+def _figure(tag: dict[str, Any]) -> str:
+    name = "delta" if tag["kind"] == "counter" else "mean"
+    return f"{name} {tag[name]}"
 
 
 def sent(ledger: str) -> int:

@@ -39,6 +39,8 @@ def test_two_demos_at_once_have_their_digests_accepted_and_verified() -> None:
         # One stroke may end between the plant's stamp and the agent's.
         assert abs(int(counted[1]) - int(counted[2])) <= 1
         assert re.search(r"compressor-1 +6 +\d+ +0\n", each), each
+        assert re.search(r"cnc-1 +11 +\d+ +0\n", each), each
+        assert re.search(r"of OPC UA +digest \d+ has 6 tags of it, such as cnc-1\.\w+ mean \d", each), each
     assert len({re.search(r"local console +(\S+)", each)[1] for each in said}) == 2  # type: ignore[index]
 
 

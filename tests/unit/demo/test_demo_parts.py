@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 import socket
@@ -14,7 +15,7 @@ import pytest
 
 from agent.config.parse import load
 from scripts.sandbox.demo import Tail, _run_folder, configuration, seconds
-from scripts.sandbox.demo_summary import Kept, Summary, kept, parts, sent
+from scripts.sandbox.demo_summary import Kept, Summary, digested, kept, parts, sent
 from scripts.sandbox.processes import Failed, Processes, free_port
 
 STUBBORN = """
@@ -106,10 +107,10 @@ def test_tail_gives_whole_lines_once(tmp_path: Path) -> None:
 
 def test_configuration_is_valid(tmp_path: Path) -> None:
     values = {"DATA": tmp_path, "PLATFORM": "http://127.0.0.1:8480/api/v1", "CONSOLE": "127.0.0.1:8470"}
-    values |= {"PERIOD": "5s", "MODBUS": 5020, "SERIAL": tmp_path / "tty"}
+    values |= {"PERIOD": "5s", "MODBUS": 5020, "OPCUA": 4850, "SERIAL": tmp_path / "tty"}
     (tmp_path / "config.toml").write_text(configuration(values), encoding="utf-8")
     loaded = load(tmp_path / "config.toml")
-    assert [device.name for device in loaded.devices] == ["press-1", "meter-1", "compressor-1"]
+    assert [device.name for device in loaded.devices] == ["press-1", "meter-1", "compressor-1", "cnc-1"]
 
 
 def test_durations() -> None:
@@ -136,6 +137,19 @@ def test_summary_holds_counts_against_the_truth() -> None:
         )
     )
     assert parts(CSV, truth) == "3 counted by the agent, 2 really made in that time"
+    assert parts(CSV, truth, "cnc-1.produced", "part") == "none seen"
+
+
+def test_summary_shows_what_the_last_digest_says_of_a_device(tmp_path: Path) -> None:
+    assert digested(tmp_path, "cnc-1.") == "no digest has anything of it"
+    load = {"name": "cnc-1.load", "kind": "gauge", "good": 20, "mean": 41.5}
+    made = {"name": "cnc-1.made", "kind": "counter", "good": 3, "delta": 2}
+    nothing = {"name": "cnc-1.load", "kind": "gauge", "good": 0, "mean": None}
+    press = {"name": "press-1.total", "kind": "counter", "good": 9, "delta": 1}
+    for number, tags in ((9, [press, load, made]), (10, [press, nothing])):
+        (tmp_path / f"{number}.json").write_text(json.dumps({"tags": tags}))
+    said = digested(tmp_path, "cnc-1.")
+    assert said == "digest 9 has 2 tags of it, such as cnc-1.load mean 41.5, cnc-1.made delta 2"
 
 
 @pytest.mark.parametrize(
@@ -155,6 +169,8 @@ def test_only_what_was_accepted_and_verified_is_good(change: dict[str, object], 
         "csv_bytes": 10_000,
         "sent_bytes": 500,
         "parts": "",
+        "cnc_parts": "",
+        "digested": "",
         "built": 3,
         "report": {"digests": 3, "verified": 3, "rejected": 0, "ok": True},
         "by_platform": (True, "ok"),

@@ -1,4 +1,4 @@
-"""Raw data: appended as encoded blocks, read back by interval, re-stamped, set aside when damaged."""
+"""Raw data: appended as encoded blocks, read back by interval, set aside when damaged."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from agent.buffer.database import Database, Row, Transaction, footprint
 from agent.buffer.failures import BlockTooLarge
 from agent.buffer.ledger import Ledger
 from agent.buffer.records import Loss
-from agent.buffer.room import FOREVER
 from agent.errors import GongfuError
 
 log = logging.getLogger(__name__)
@@ -28,7 +27,6 @@ _KEPT_ASIDE = 32
 """Damaged blocks that are kept for whoever wants to know."""
 _OFFLOAD = 2000
 """Rows from which encoding is worth a thread: a millisecond."""
-_RESTAMPING = "restamping"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +65,6 @@ class Blocks(Ledger):
 
     async def load(self) -> None:
         await super().load()
-        if not self._db.read_only:
-            await self._move()
         ((self._samples, self._first),) = await self._db.read(
             "SELECT COALESCE(SUM(samples), 0), COALESCE(MIN(first), 0) FROM block"
         )
@@ -187,61 +183,6 @@ class Blocks(Ledger):
         async with self._moving:
             ((first, last),) = await self._db.read("SELECT MIN(first), MAX(last) FROM block")
         return None if first is None else (int(first), int(last))
-
-    # -- re-stamping ---------------------------------------------------------------------------------
-
-    async def restamp(self, epoch: int, correction_us: int) -> None:
-        """Shift everything stamped in an epoch of the clock (L11); corrections of one epoch add up.
-
-        One transaction decides it. The blocks' own stamps are never rewritten; the intervals by which
-        they are found follow in pieces, and readers wait for that. It is finished at the next start
-        if it is cut short.
-        """
-
-        async def work(transaction: Transaction) -> None:
-            await transaction.run(
-                "INSERT INTO clock_epoch (id, correction) VALUES (?, ?)"
-                " ON CONFLICT (id) DO UPDATE SET correction = correction + excluded.correction",
-                (epoch, correction_us),
-            )
-            await transaction.run("UPDATE event SET time = time + ? WHERE epoch = ?", (correction_us, epoch))
-            await transaction.run(
-                "UPDATE loss SET first = first + ?1, last = last + ?1 WHERE epoch = ?2", (correction_us, epoch)
-            )
-            await transaction.run("INSERT OR REPLACE INTO meta (key, value) VALUES (?, '1')", (_RESTAMPING,))
-
-        def shift() -> None:
-            self._shifts[epoch] = self._shifts.get(epoch, 0) + correction_us
-
-        async with self._moving:
-            await self._db.write(work, size=self._db.log_limit // 2, then=shift)
-            await self._follow()
-            ((self._first,),) = await self._db.read("SELECT COALESCE(MIN(first), 0) FROM block")
-
-    async def _move(self) -> None:
-        async with self._moving:
-            if await self._db.read("SELECT 1 FROM meta WHERE key = ?", (_RESTAMPING,)):
-                await self._follow()
-
-    async def _follow(self) -> None:
-        after, piece = -1, self.piece
-        while after < FOREVER:
-            start = after
-
-            async def work(transaction: Transaction, start: int = start) -> int:
-                rows = await transaction.rows(
-                    "SELECT block.id, correction - shift FROM block JOIN clock_epoch ON clock_epoch.id = epoch"
-                    " WHERE block.id > ? AND shift != correction ORDER BY block.id LIMIT ?",
-                    (start, piece),
-                )
-                await transaction.run_each(
-                    "UPDATE block SET first = first + ?2, last = last + ?2, shift = shift + ?2 WHERE id = ?1", rows
-                )
-                if not rows:
-                    await transaction.run("DELETE FROM meta WHERE key = ?", (_RESTAMPING,))
-                return rows[-1][0] if rows else FOREVER
-
-            after = await self._db.write(work, size=piece * 4096)
 
     @property
     def piece(self) -> int:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 
-from agent.buffer.blocks import Blocks
 from agent.buffer.branches import Branches
 from agent.buffer.database import SMALL, Transaction
 from agent.buffer.failures import StoreFull
 from agent.buffer.records import Loss
+from agent.buffer.restamps import Restamps
 
 log = logging.getLogger(__name__)
 
@@ -18,13 +18,14 @@ _SLACK_US = 900_000_000
 """Retention is enforced in steps of so much at most, for the ledger's sake."""
 
 
-class Limits(Blocks, Branches):
+class Limits(Restamps, Branches):
     """Oldest raw data first, settled digests next, an unacknowledged digest last."""
 
     retention_us: int
 
     async def enforce(self, now_us: int) -> None:
         """Keep to the retention and to the byte cap, and the small tables bounded."""
+        await self.finish_restamp()
         horizon = now_us - self.retention_us
         await self._expire(horizon)
         # They are small and tell what became of the raw data, so they stay for as long again.

@@ -56,6 +56,16 @@ class DigestRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Closed:
+    """How far digests have come. Periods from ``since`` to ``told`` were closed during the epoch, by its own
+    stamps; nothing before ``until`` will be looked at again. UTC microseconds."""
+
+    since: int
+    told: int
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
 class DigestAside:
     """A digest of a branch that the platform does not have."""
 

@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 
 from agent import __version__
 from agent.buffer.batch import Batch
-from agent.buffer.records import DigestAside, DigestRecord, Event, Loss
+from agent.buffer.records import Closed, DigestAside, DigestRecord, Event, Loss
+from agent.buffer.room import FOREVER
 from agent.config.model import Configuration
 from agent.digest.accumulate import Accumulator
 from agent.digest.build import assemble
@@ -46,6 +47,7 @@ class DigestStore(Protocol):
     async def groups(self) -> dict[int, tuple[str, int]]: ...
     async def span(self) -> tuple[int, int] | None: ...
     async def events(self, start: int, end: int) -> list[Event]: ...
+    async def restamp(self, epoch: int, correction_us: int, closed: Closed) -> None: ...
     async def unreported(self, until: int) -> list[Loss]: ...
     async def close_losses(self, until: int) -> list[Loss]: ...
     async def losses_told(self, noted_before: int, seq: int) -> None: ...
@@ -103,6 +105,8 @@ class DigestService:
         self._schedule = Schedule(store, self._windows, clock)
         self._grace = MARGIN_US + (0 if flush else round(file.buffer.flush * 1e6))
         self._building = asyncio.Lock()
+        self._epoch_from: int | None = None
+        """How far digests had come when the running epoch of the clock began; None: it begins now."""
         self.built = asyncio.Event()
 
     async def configure(self, configuration: Configuration) -> None:
@@ -138,6 +142,7 @@ class DigestService:
         Raises GongfuError when the store cannot be read or written; what was built so far is kept.
         """
         async with self._building:
+            await self._note_epoch()
             if not await self._schedule.plausible():
                 return 0
             await self._relink()
@@ -158,6 +163,25 @@ class DigestService:
             if count > 1:
                 log.info("built %d missing digests, up to %s", count, iso(built.end))
             return count
+
+    async def restamp(self, epoch: int, correction_us: int) -> None:
+        """Correct what an epoch of the clock has stamped, between two digests; what no digest will tell of
+        because it moves into a closed period is entered in the ledger. Raises StoreUnavailable."""
+        async with self._building:
+            await self._note_epoch()
+            last, since = await self._store.last_digest(), self._epoch_from or 0
+            until = await self._schedule.start() if last is not None else -FOREVER
+            await self._store.restamp(epoch, correction_us, Closed(since, last.end if last else since, until))
+
+    def epoch_begins(self) -> None:
+        """From now on another epoch of the clock stamps."""
+        self._epoch_from = None
+
+    async def _note_epoch(self) -> None:
+        if self._epoch_from is None:
+            last = await self._store.last_digest()
+            # Without a digest, whatever was recorded is still to be told.
+            self._epoch_from = last.end if last is not None else -FOREVER
 
     async def _relink(self) -> None:
         # What was said on a branch that the platform does not have is said again behind its head: the

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from agent.buffer.query import export_rows
-from agent.buffer.store import DigestRecord, Event, Loss, Store, StoreConflict
+from agent.buffer.store import DigestRecord, Event, Loss, Store, StoreConflict, StoreUnavailable
 from agent.errors import GongfuError
 from tests.support.buffer_files import files_size, sound, times_of
 from tests.support.buffers import batch_at
@@ -229,4 +229,21 @@ async def test_export_gives_text_and_bad_values_as_they_are(tmp_path: Path) -> N
     rows = [row async for row in export_rows(store, 0, SECOND)]
     assert rows[:2] == [(0, "a.serial", 1.5, 0), (1000, "a.serial", "0042", 0)]
     assert rows[2][2] != rows[2][2] and rows[2][3] == 130
+    await store.close()
+
+
+async def test_L11_a_restamp_is_decided_once_even_if_the_disk_fails_in_the_middle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = await Store.open(tmp_path / "b.db")
+    await store.append(batch_at(0, 2), epoch=3)
+
+    async def fails() -> None:
+        raise StoreUnavailable("disk full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "_follow", fails)
+        await store.restamp(3, SECOND)
+    await store.enforce(SECOND)
+    assert await store.span() == (SECOND, SECOND + 1000) and await times_of(store) == [SECOND, SECOND + 1000]
     await store.close()

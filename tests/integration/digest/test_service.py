@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from agent.buffer.records import DigestRecord, Event, Loss
@@ -22,6 +23,7 @@ from agent.digest.spec import compile_spec
 from agent.digest.windows import DAY, Period
 from agent.errors import GongfuError
 from agent.evidence.chain import GENESIS, digest_hash
+from tests.support.buffers import batch_at
 from tests.support.digest_plants import FACTS, SECOND, START
 from tests.support.digest_service import PLANT, SetClock, Unsigned, record
 
@@ -280,3 +282,45 @@ async def test_run_goes_on_when_the_disk_takes_nothing_for_a_while(
         await running
     assert [each.seq for each in await all_digests(store)] == [1]
     assert len([one for one in caplog.records if "disk is full" in one.message]) == 1
+
+
+async def test_L11_samples_that_a_correction_moves_into_a_closed_period_are_ledgered_once(store: Store) -> None:
+    await record(store, START, 60)
+    await service(store, START + 10 * MINUTE + LONG_AFTER).build_due()  # closed up to minute 10, by a fast clock
+    clock = SetClock(START + 10 * MINUTE, trusted=False, source="none")
+    digests = DigestService(store, PLANT, clock, Unsigned())
+    await digests.build_due()
+    for start in (-400 * DAY, -400 * DAY + 6 * MINUTE):  # stamped long before; the second lies across minute 10
+        time = START + start + np.arange(120, dtype=np.int64) * SECOND
+        await store.append(replace(batch_at(0, 120), time=time, scan_time=time), epoch=7)
+    await digests.restamp(7, 400 * DAY + 3 * MINUTE)
+    losses = await store.unreported(2**62)
+    assert [(each.cause, each.count) for each in losses] == [("late_data", 120 + 60)]
+    assert losses[0].start == START + 3 * MINUTE and losses[0].end == START + 10 * MINUTE - SECOND
+    clock.time, clock.trusted = START + 12 * MINUTE + LONG_AFTER, True
+    await digests.build_due()
+    told = [json.loads(each.body)["ledger"] for each in (await all_digests(store))[-2:]]
+    assert [[entry["cause"] for entry in each] for each in told] == [["late_data"], []]
+
+
+async def test_L11_what_an_untrusted_clock_reported_is_not_ledgered_when_it_moves(store: Store) -> None:
+    await record(store, START, 60)
+    await service(store, START + MINUTE + LONG_AFTER).build_due()
+    clock = SetClock(START + 3 * MINUTE, trusted=False, source="none")
+    digests = DigestService(store, PLANT, clock, Unsigned())
+    await digests.build_due()
+    time = START + 4 * MINUTE + np.arange(120, dtype=np.int64) * SECOND
+    await store.append(replace(batch_at(0, 120), time=time, scan_time=time), epoch=7)
+    clock.time = START + 6 * MINUTE + LONG_AFTER
+    await digests.build_due()
+    await digests.restamp(7, -2 * MINUTE)
+    assert await store.unreported(2**62) == []
+
+
+async def test_L11_the_first_samples_of_a_new_gateway_are_not_late(store: Store) -> None:
+    clock = SetClock(5 * MINUTE, trusted=False, source="none")
+    digests = DigestService(store, PLANT, clock, Unsigned())
+    await digests.build_due()
+    await store.append(batch_at(5 * MINUTE, 120, step=SECOND), epoch=1)
+    await digests.restamp(1, START)
+    assert await store.unreported(2**62) == []

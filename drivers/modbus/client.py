@@ -101,7 +101,7 @@ class _Whole(FramerBase):
                 if not pdu:
                     break
                 if tid != exp_tid:
-                    self.stray = f"an answer to request {tid} instead of {exp_tid}"
+                    self.stray = "an answer to another request"
                 elif exp_devid and unit != exp_devid:
                     self.stray = f"an answer of unit {unit} instead of {exp_devid}"
                 elif not exp_tid and (wrong := self.mismatch(pdu)):

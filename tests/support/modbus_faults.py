@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 import pytest
@@ -59,6 +60,14 @@ async def reopen(device: Device) -> None:
     await device.driver.open()
 
 
+async def reopened(device: Device) -> None:
+    """Reopen until it works, as the framework does: a short timeout may be too short for a busy machine."""
+    async with asyncio.timeout(PATIENT_S):
+        while True:
+            with contextlib.suppress(DriverError):
+                return await reopen(device)
+
+
 async def read_until(device: Device, fits: Callable[[list[float | str | Quality]], bool]) -> None:
     """Read again and again, as the framework does, until the values fit."""
     async with asyncio.timeout(PATIENT_S):
@@ -67,4 +76,4 @@ async def read_until(device: Device, fits: Callable[[list[float | str | Quality]
                 if fits(await device.read()):
                     return
             except DriverError:
-                await reopen(device)
+                await reopened(device)

@@ -17,7 +17,7 @@ from scripts.sandbox.modbus_frames import FRAMERS, HEALTHY, SILENT, Frame, React
 from scripts.sandbox.modbus_net import NetServer
 from scripts.sandbox.serial_line import SerialLine
 from tests.support.modbus_devices import Bank, Device, free_port, points
-from tests.support.modbus_faults import LATE_S, TIMEOUT_S, on, once, read_until, reopen, to, whole_failure
+from tests.support.modbus_faults import LATE_S, TIMEOUT_S, on, once, read_until, reopen, reopened, to, whole_failure
 
 pytestmark = pytest.mark.usefixtures("nothing_is_logged")
 
@@ -210,15 +210,17 @@ async def test_L15_garbage_raises_nothing_but_driver_errors(transport: str, tmp_
     else:
         line = NetServer("127.0.0.1", free_port(), {1: Bank()}, framer, udp=transport == "udp")
         options |= {"host": "127.0.0.1", "port": line.port}
-    async with line, Device(Options(**options), points("holding:10", "coil:1", "input:5")) as device:  # type: ignore[arg-type]
+    device = Device(Options(**options), points("holding:10", "coil:1", "input:5"))  # type: ignore[arg-type]
+    async with line:
+        await reopened(device)
         line.react = react
         for _ in range(40):
             try:
                 await device.read()
             except DriverError:
-                await reopen(device)
+                await reopened(device)
         line.react = lambda request: HEALTHY
-        await reopen(device)
         # A spoilt answer may have looked like a refusal, which is remembered.
         healthy = ((10, Quality.ADDRESS), (1, Quality.ADDRESS), (5, Quality.ADDRESS))
         await read_until(device, lambda got: all(value in of for value, of in zip(got, healthy, strict=True)))
+        await device.driver.close()

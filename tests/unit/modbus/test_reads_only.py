@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ast
+import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+import pymodbus
 import pytest
 
+import agent
 import drivers.modbus
 from drivers.modbus import client
 from drivers.modbus.identify import Identification
@@ -25,8 +29,22 @@ def imports(tree: ast.Module) -> Iterator[str]:
 
 
 def test_L18_pymodbus_is_imported_in_one_place() -> None:
-    users = {name for name, tree in SOURCES.items() if any(each.startswith("pymodbus") for each in imports(tree))}
-    assert users == {"client.py"}
+    users = {
+        f"{root.name}/{path.relative_to(root)}"
+        for root in (FOLDER.parent, Path(agent.__file__).parent)
+        for path in root.rglob("*.py")
+        if any(each.startswith("pymodbus") for each in imports(ast.parse(path.read_text("utf-8"))))
+    }
+    assert users == {"drivers/modbus/client.py"}
+
+
+def test_L18_the_minor_release_of_pymodbus_is_pinned() -> None:
+    """The imported one is within the bounds that the package declares, and those allow no other minor."""
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text("utf-8"))["project"]
+    [bounds] = [each for each in project["dependencies"] if each.startswith("pymodbus")]
+    low, high = re.fullmatch(r"pymodbus>=3\.(\d+),<3\.(\d+)", bounds).groups()  # type: ignore[union-attr]
+    assert int(high) == int(low) + 1
+    assert pymodbus.__version__.split(".")[:2] == ["3", low]
 
 
 def test_only_requests_that_read_are_imported() -> None:

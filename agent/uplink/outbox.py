@@ -291,6 +291,8 @@ class Uplink:
                 await self._note_ahead(head, last)
             elif await self._is_forked(head):
                 await self._give_up_branch(head)
+            elif waiting is not None and await self._lacks_a_link(head):
+                await self._set_aside(head.seq, head, "had this disk no room for those between?")
         finally:
             self.reconciled.set()
         return head
@@ -301,6 +303,13 @@ class Uplink:
         if ours is not None:
             return ours.hash != head.hash
         return following is not None and following.previous != (head.hash if head.seq else GENESIS)
+
+    async def _lacks_a_link(self, head: Head) -> bool:
+        """Whether the digest that follows the platform's head is gone here, shed in a long outage."""
+        if await self._store.digest(head.seq + 1) is not None:
+            return False
+        accepted = await self._store.last_settled("accepted")
+        return accepted is None or accepted.seq <= head.seq
 
     async def _note_ahead(self, head: Head, last: DigestRecord | None) -> None:
         """This disk is an old copy, or new: go on behind the platform's head, and say so."""
@@ -324,7 +333,7 @@ class Uplink:
             )
         await self._set_aside(accepted.seq if accepted else 0, head)
 
-    async def _set_aside(self, after_seq: int, head: Head) -> None:
+    async def _set_aside(self, after_seq: int, head: Head, why: str = "was this disk restored?") -> None:
         """What was built on a chain that the platform does not have can never be taken there.
 
         It is kept, out of the way, and the chain goes on behind the platform's head, where the digests'
@@ -333,8 +342,8 @@ class Uplink:
         last = await self._store.digest(after_seq)
         count = await self._store.set_aside_digests(after_seq, (HEAD, _noted(head)))
         log.warning(
-            "%d digests from %d on are no part of the platform's chain, which stands at %d (was this disk restored?);"
-            " they are set aside, and the chain goes on there", count, after_seq + 1, head.seq,
+            "%d digests from %d on are no part of the platform's chain, which stands at %d (%s); they are set aside,"
+            " and the chain goes on there", count, after_seq + 1, head.seq, why,
         )  # fmt: skip
         if head.seq > after_seq:
             now = self._clock.now()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -57,26 +57,37 @@ class Gateway:
         self.seconds = 0.0
         """The reporter's monotonic clock."""
 
-    async def build(self, count: int, *, after: tuple[int, str] | None = None, note: str = "") -> None:
-        """``count`` more signed digests, behind the last one or ``after`` (seq, hash)."""
+    async def build(
+        self,
+        count: int,
+        *,
+        after: tuple[int, str] | None = None,
+        note: str = "",
+        body: Callable[[int, str], bytes] | None = None,
+    ) -> None:
+        """``count`` more signed digests, behind the last one or ``after`` (seq, hash).
+
+        ``body``: makes their bytes of number and previous hash; by default they are no more than a header.
+        """
         last = await self.store.last_digest()
         seq, previous = after or ((last.seq, last.hash) if last else (0, GENESIS))
         for _ in range(count):
             seq += 1
-            body = json.dumps({"header": {"seq": seq, "previous": previous}, "note": note}).encode()
+            plain = {"header": {"seq": seq, "previous": previous}, "note": note}
+            made = body(seq, previous) if body else json.dumps(plain).encode()
             await self.store.add_digest(
                 DigestRecord(
                     seq,
                     "period",
                     seq * 1000,
                     seq * 1000 + 1000,
-                    digest_hash(body),
+                    digest_hash(made),
                     previous,
-                    body,
-                    self.identity.sign_detached(body),
+                    made,
+                    self.identity.sign_detached(made),
                 )
             )
-            previous = digest_hash(body)
+            previous = digest_hash(made)
         self.wake.set()
 
     async def states(self) -> str:

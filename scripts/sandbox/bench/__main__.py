@@ -8,30 +8,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 
+from scripts.sandbox.bench import opcua
 from scripts.sandbox.bench.process import Agent, agent, build_server, free_port, started, watch
+from scripts.sandbox.bench.row import Row
 
 BARE = [sys.executable, "-m", "scripts.sandbox.bench.bare"]
 WARM_UP = 8.0
-
-
-@dataclass(frozen=True)
-class Row:
-    """One figure."""
-
-    what: str
-    value: float
-    unit: str
-    bound: float
-    at_least: bool = False
-
-    @property
-    def met(self) -> bool:
-        """Whether the bound is kept."""
-        return self.value >= self.bound if self.at_least else self.value <= self.bound
 
 
 def tags(count: int, *, interval: str = "1s", name: str = "plc", port: int, extra: str = "") -> str:
@@ -49,12 +36,15 @@ class Bench:
     def __init__(self, folder: Path, seconds: float) -> None:
         self.folder = folder
         self.seconds = seconds
-        self.server = build_server(folder)
+
+    @cached_property
+    def _server(self) -> Path:
+        return build_server(self.folder)
 
     def ten_thousand(self) -> Iterator[Row]:
         """10,000 tags on one connection, all changing each second."""
         port = free_port()
-        with started([str(self.server), str(port)], port=port):
+        with started([str(self._server), str(port)], port=port):
             with started([*BARE, str(port), "1", "10000"]) as process:
                 time.sleep(2)
                 bare = watch(process, self.seconds)
@@ -71,7 +61,7 @@ class Bench:
         """10,000 tags as fast as it goes."""
         port = free_port()
         with (
-            started([str(self.server), str(port)], port=port),
+            started([str(self._server), str(port)], port=port),
             agent(self.folder / "flat", tags(10_000, interval="10ms", port=port)) as running,
         ):
             time.sleep(WARM_UP)
@@ -88,7 +78,7 @@ class Bench:
         """2,000 tags at 1 s."""
         port = free_port()
         with (
-            started([str(self.server), str(port)], port=port),
+            started([str(self._server), str(port)], port=port),
             agent(self.folder / "two", tags(2_000, port=port)) as running,
         ):
             time.sleep(WARM_UP)
@@ -99,7 +89,7 @@ class Bench:
     def start(self) -> Iterator[Row]:
         """From process start to the first good sample, 2,000 tags."""
         port = free_port()
-        with started([str(self.server), str(port)], port=port):
+        with started([str(self._server), str(port)], port=port):
             took = []
             for number in range(3):
                 began = time.time()
@@ -112,7 +102,7 @@ class Bench:
         """200 devices × 30 tags, a connection each."""
         port = free_port()
         devices = "".join(tags(30, name=f"d{n}", port=port, extra=", share = false") for n in range(200))
-        with started([str(self.server), str(port)], port=port):
+        with started([str(self._server), str(port)], port=port):
             with started([*BARE, str(port), "200", "30"]) as process:
                 time.sleep(2)
                 bare = watch(process, self.seconds)
@@ -125,6 +115,18 @@ class Bench:
             "200 devices × 30 tags: CPU against bare pymodbus", used.cpu_per_minute / bare.cpu_per_minute, "×", 2.5
         )
         yield Row("200 devices × 30 tags: late scans", float(late), "", 0)
+
+    def opcua_subscribed(self) -> Iterator[Row]:
+        """2,000 OPC UA variables, subscribed."""
+        return opcua.subscribed(self.folder, self.seconds)
+
+    def opcua_polled(self) -> Iterator[Row]:
+        """2,000 OPC UA variables, read."""
+        return opcua.polled(self.folder, self.seconds)
+
+    def opcua_ten_thousand(self) -> Iterator[Row]:
+        """10,000 OPC UA variables, subscribed."""
+        return opcua.ten_thousand(self.folder, self.seconds)
 
 
 def _epoch(stamp: str) -> float:

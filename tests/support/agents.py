@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,3 +69,17 @@ def running(config: Path) -> Iterator[subprocess.Popen[str]]:
         process.wait(10)
         if process.stderr:
             process.stderr.close()
+
+
+def wait_until_running(port: int) -> None:
+    """Wait until the first device of the agent with this local API delivers."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/status", timeout=5) as answer:
+                if json.load(answer)["devices"][0]["state"] == "running":
+                    return
+        except (urllib.error.URLError, ConnectionError):
+            pass
+        time.sleep(0.1)
+    raise AssertionError("the agent did not come up")

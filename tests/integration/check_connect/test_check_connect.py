@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import subprocess
-import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 from scripts.sandbox.modbus_net import NetServer
-from tests.support.agents import gongfu_edge, running, write_config
+from tests.support.agents import gongfu_edge, running, wait_until_running, write_config
 from tests.support.modbus_devices import Bank, free_port
 
 
@@ -78,16 +74,3 @@ async def test_it_works_beside_the_running_agent_even_where_that_holds_the_only_
     assert block(beside.stdout, "plc")[0].startswith("plc (modbus): ok, 1 of 1 tags")
     assert refused.returncode == 0, refused.stdout
     assert "running agent" in block(refused.stdout, "plc")[1]
-
-
-def wait_until_running(port: int) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/status", timeout=5) as answer:
-                if json.load(answer)["devices"][0]["state"] == "running":
-                    return
-        except (urllib.error.URLError, ConnectionError):
-            pass
-        time.sleep(0.1)
-    raise AssertionError("the agent did not come up")

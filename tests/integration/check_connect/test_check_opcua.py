@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import tomllib
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 from asyncua import Server, ua
 
-from tests.support.agents import gongfu_edge, write_config
+from tests.support.agents import gongfu_edge, running, wait_until_running, write_config
 from tests.support.modbus_devices import free_port
 from tests.support.opcua_secure import Pair, Users, serving
 
@@ -69,6 +70,25 @@ async def test_a_certificate_is_trusted_by_the_operator_and_refused_when_it_chan
         assert code == 1
         assert "has changed" in said
         assert "--trust" in said
+
+
+async def test_a_running_agent_reads_a_trusted_server_and_is_not_disturbed(tmp_path: Path) -> None:
+    console = free_port()
+    async with serving(SECURE, Pair.make(), users=Users()) as (server, url):
+        await build(server)
+        path = config(tmp_path, url, username="operator", password="s3cret")
+        path.write_text(path.read_text("utf-8").replace('listen = ""', f'listen = "127.0.0.1:{console}"'), "utf-8")
+        assert (await check(path, "--trust"))[0] == 0
+        with running(path) as agent:
+            await asyncio.to_thread(wait_until_running, console)
+            code, said = await check(path)
+            status = json.loads((await run("status", path, "--json")).stdout)
+            agent.terminate()  # so that it closes its session
+            assert await asyncio.to_thread(agent.wait, 20) == 0
+    assert code == 0, said
+    assert "ok, 1 of 1 tags" in said
+    (device,) = status["devices"]
+    assert (device["state"], device["reconnects"]) == ("running", 0)
 
 
 async def test_each_way_to_fail_says_how_to_mend_it(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from joserfc import jwt
 
+from agent.evidence.files import write_atomically
 from tests.support.control_bundles import Signer, signed
 from tests.support.platform_gateway import Answer, FakeGateway
 
@@ -19,7 +20,7 @@ ALWAYS = {"issued_at": "2020-01-01T00:00:00Z", "expires_at": "2099-01-01T00:00:0
 def pin(folder: Path, *admins: Signer, threshold: int = 1) -> None:
     """Make these the administrators of the platform whose data is in ``folder``."""
     jwks = {"keys": [each.jwk() for each in admins], "threshold": threshold}
-    (folder / "admins.jwks").write_text(json.dumps(jwks), encoding="utf-8")
+    write_atomically(folder / "admins.jwks", json.dumps(jwks).encode())  # a platform that runs reads it at any time
 
 
 def lasting(*signers: Signer, **changes: Any) -> bytes:

@@ -93,6 +93,7 @@ class Control:
         self._store = store
         self._offers: list[Offer] | None = None
         self._offers_by: dict[str, Any] = {}
+        self._keys: dict[str, Any] | None = None
         self._singly: set[tuple[str, str]] = set()
         self._changed: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._waiting: Counter[str] = Counter()
@@ -104,12 +105,22 @@ class Control:
     # --- administrators --------------------------------------------------------------------------------
 
     def admin_keys(self) -> dict[str, Any]:
-        """Their JWKS: ``admins.jwks`` in the data directory, if someone put it there."""
+        """Their JWKS: ``admins.jwks`` in the data directory, if someone put it there.
+
+        While somebody is writing it, those that it named before count on.
+        """
+        path = self._platform.data_dir / "admins.jwks"
         try:
-            keys: dict[str, Any] = json.loads((self._platform.data_dir / "admins.jwks").read_text("utf-8"))
+            keys = json.loads(path.read_text("utf-8"))
+            Admins.read(keys)
         except FileNotFoundError:
             keys = {"keys": []}
-        return keys
+        except (AttributeError, TypeError, ValueError) as error:
+            if self._keys is None:
+                raise Problem("busy", "admins.jwks is no JWKS", headers={"Retry-After": "5"}) from error
+            return self._keys
+        self._keys = keys
+        return self._keys
 
     def admins(self) -> Admins:
         """The administrators, as of now."""

@@ -57,6 +57,20 @@ def park(**changes: Any) -> bytes:
     return lasting(WANG, **{"gateway_id": None, "selector": {"park": "hongkou-01"}, **changes})
 
 
+# --- administrators ---------------------------------------------------------------------------------------
+
+
+async def test_while_the_administrators_are_being_written_down_those_before_count(lab: Lab) -> None:
+    assert (await lab.admin.post(lab.mine())).status == 201
+    whole = (lab.folder / "admins.jwks").read_bytes()
+    for half in (b"", whole[:20], b"[]"):
+        (lab.folder / "admins.jwks").write_bytes(half)
+        assert (await lab.gateway.get("/config")).status == 200
+        assert len((await lab.admin.fleet())["gateways"]) == 1
+    pin(lab.folder, STRANGER)
+    assert (await lab.admin.post(lab.mine(revision=8))).status == 403
+
+
 # --- handing in ------------------------------------------------------------------------------------------
 
 

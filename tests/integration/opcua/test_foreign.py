@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
 from drivers.quality import Quality
+from tests.support.agents import gongfu_edge
 from tests.support.opcua_cut import Cut
-from tests.support.opcua_devices import RETURN_S, until, watched
+from tests.support.opcua_devices import RETURN_S, configuration, until, watched
 from tests.support.opcua_node import NodeServer, node_server
 from tests.support.opcua_servers import LAB, OTHER, tag
 
@@ -102,6 +104,29 @@ async def test_read_only_the_wire_carries_no_write(mode: str) -> None:
                 await device.is_("a", 1.0)
             refused = {"WriteRequest", "CallRequest", "AddNodesRequest", "HistoryUpdateRequest", "encrypted"}
             assert not refused & set(cut.requests)
+
+
+def test_a_secured_server_is_read_once_it_is_trusted(tmp_path: Path) -> None:
+    plan = {"policies": ["Basic256Sha256", "Aes256_Sha256_RsaPss"], "modes": ["Sign", "SignAndEncrypt"]}
+    with node_server(*DOUBLES, users={"edge": "secret"}, **plan) as server:
+        user = {"username": "edge", "password": "secret"}
+        config = tmp_path / "config.toml"
+        text = configuration(server.url, tag("a"), security="auto", timeout="4s", **user)
+        config.write_text(text.replace('name = "lab"', f'name = "lab"\ndata_dir = "{tmp_path / "data"}"'))
+
+        def run(*command: str) -> tuple[int, str]:
+            done = gongfu_edge(*command, "--config", str(config))
+            return done.returncode, done.stdout + done.stderr
+
+        code, said = run("check", "--connect")
+        assert (code, "not trusted yet" in said, "--trust cnc" in said) == (1, True, True), said
+        code, said = run("read", "cnc")
+        assert (code, "not trusted yet" in said) == (1, True), said
+        code, said = run("check", "--connect", "--trust", "cnc")
+        assert (code, "trusted from now on" in said) == (0, True), said
+        code, said = run("read", "cnc")
+        assert (code, said.split()[-3:]) == (0, ["a", "1", "good"]), said
+        assert "secret" not in said
 
 
 async def _changes(server: NodeServer, device: object, name: str, value: float) -> None:

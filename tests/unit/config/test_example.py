@@ -24,7 +24,7 @@ def test_it_is_valid_as_it_is():
     assert configuration.file.platform is None
     assert configuration.file.digest.share == ()
     assert configuration.file.remote.allow == ()
-    assert [device.name for device in configuration.devices] == ["press-1", "meter-1"]
+    assert [device.name for device in configuration.devices] == ["press-1", "meter-1", "cnc-1"]
 
 
 def test_it_is_valid_with_everything_switched_on(tmp_path):

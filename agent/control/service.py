@@ -23,10 +23,10 @@ from agent.config.overlay import Decrypt, Overlay, no_key
 from agent.config.parse import load
 from agent.control.bundle import Bundle, verify
 from agent.control.content import read_content, refusal_of
+from agent.control.dry_run import dry_run
 from agent.control.journal import Journal, Revision, Standing
 from agent.control.probation import Plant, delivering, probation
 from agent.control.reasons import Refusal
-from agent.control.trial import dry_run
 from agent.control.trust import keep_trust, load_trust
 from agent.errors import ConfigurationInvalid, GongfuError
 

@@ -28,7 +28,7 @@ GAP_S = 30.0
 """At least between two reports, however often the state changes."""
 DEADLINE_S = 30.0
 """Longest time for one report."""
-FIRST_RETRY_S, LONGEST_RETRY_S = 60.0, 3600.0
+FIRST_RETRY_S, LONGEST_RETRY_S = 15.0, 3600.0
 
 Told = Mapping[str, Any]
 Sleep = Callable[[float], Awaitable[None]]
@@ -65,7 +65,7 @@ class Pace:
     def failed(self, now: float, after_s: float | None = None) -> None:
         """Note that it was not taken; ``after_s``: the platform's own wish."""
         wait = self._backoff.next()
-        self._earliest = now + (wait if after_s is None else after_s + wait / 4)
+        self._earliest = max(self._earliest, now + (wait if after_s is None else after_s + wait / 4))
 
 
 class Reporter:

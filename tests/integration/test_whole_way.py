@@ -77,6 +77,13 @@ class Platform:
             finally:
                 process.kill()
 
+    def fault(self, method: str, fault: dict[str, str] | None = None) -> None:
+        """Switch a fault on, or off."""
+        body = json.dumps(fault or {}).encode()
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/sandbox/faults", body, method=method)
+        with urllib.request.urlopen(request, timeout=5):
+            pass
+
     def page(self, gateway: str) -> str:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/gateways/{gateway}", timeout=5) as answer:
             return str(answer.read(), "utf-8")
@@ -119,3 +126,34 @@ def test_digests_are_accepted_verified_and_go_on_after_an_outage(tmp_path: Path)
     uploads = gongfu_edge("ledger", "--uploads", "--config", str(config)).stdout
     assert "201" in uploads and "status" in uploads and "head" in uploads
     assert "well 正常" in told and "sim" in told
+
+
+def test_L9_a_platform_that_fails_stops_no_reading_and_is_said_once(tmp_path: Path) -> None:
+    platform, console = Platform(tmp_path), free_port()
+    config = write_config(tmp_path, DEVICES, extra=f'[platform]\nurl = "{platform.api}"\n')
+    text = config.read_text(encoding="utf-8").replace('listen = ""', f'listen = "127.0.0.1:{console}"')
+    config.write_text(text, encoding="utf-8")
+    status = f"http://127.0.0.1:{console}/api/status"
+    with platform.running():
+        gongfu_edge("enroll", "--url", platform.api, "--token", platform.token(), "--config", str(config))
+        with running(config) as agent:
+            eventually("the first digest arrives", lambda: platform.gateway()["digests"] >= 1)
+            for kind in ("error", "garbage", "reset"):
+                platform.fault("PUT", {"kind": kind})
+                failing = eventually("it is noticed", lambda: _failing(fetch(status)))
+                samples = failing["buffer"]["samples"]
+                eventually("readings go on", lambda before=samples: fetch(status)["buffer"]["samples"] > before)
+            assert fetch(status)["health"]["healthy"] is True
+            platform.fault("DELETE")
+            eventually("all arrive", lambda: fetch(status)["digests"]["pending"] == 0 and not _failing(fetch(status)))
+            gateway = platform.gateway()
+            agent.terminate()
+            said = agent.communicate(timeout=15)[1]
+    assert gateway["ok"] and gateway["verified"] == gateway["digests"] >= 1
+    # Each kind may come a moment after the one before it let something through: a line for each change.
+    began, ended = said.count("digests are kept"), said.count("takes digests again")
+    assert 1 <= began == ended <= 3 and "Traceback" not in said
+
+
+def _failing(status: dict[str, Any]) -> dict[str, Any] | None:
+    return status if status["uplink"]["state"] == "failing" else None

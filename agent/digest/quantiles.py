@@ -65,7 +65,7 @@ class Instants:
         for low in range(0, len(self._gauges), _CHUNK):
             values = np.sort(self._values[low : low + _CHUNK], axis=1)  # NaN goes to the end
             counts = self._count - np.isnan(values).sum(axis=1)
-            for row, count in enumerate(counts.tolist()):
-                if count:
-                    ranks = [max(int(np.ceil(fraction * count)) - 1, 0) for fraction in fractions]
-                    yield int(self._gauges[low + row]), values[row, ranks].tolist()
+            ranks = np.maximum(np.ceil(np.multiply.outer(counts, fractions)).astype(np.intp) - 1, 0)
+            found = np.take_along_axis(values, ranks, axis=1).tolist()
+            for row in np.flatnonzero(counts).tolist():
+                yield int(self._gauges[low + row]), found[row]

@@ -107,10 +107,14 @@ class TagSums:
         scans: Times,
     ) -> None:
         # What a sample stood for is known now that its successor is here.
+        if not len(tag):
+            return
         good = quality < Quality.BAD
         scans = np.maximum(scans, 0)
-        np.add.at(self.good, tag, np.where(good, scans, 0))
-        np.add.at(self.bad, tag, np.where(good | nothing, 0, scans))
+        head = heads(tag)
+        self.good[tag[head]] += np.add.reduceat(np.where(good, scans, 0), head)
+        if not good.all():
+            self.bad[tag[head]] += np.add.reduceat(np.where(good | nothing, 0, scans), head)
         begin, end = span
         usable = good & np.isfinite(value) & (end > begin)
         if not usable.all():
@@ -128,15 +132,15 @@ class TagSums:
             self.states.add(tag[state], value[state], (end - begin)[state])
 
     def _measure(self, tag: Positions, value: Floats, weight: Times) -> None:
-        fresh = np.flatnonzero(np.isnan(self.first[tag]))
-        if len(fresh):
-            begins, where = np.unique(tag[fresh], return_index=True)
-            self.first[begins] = value[fresh[where]]
-        last = np.append(heads(tag)[1:], len(tag)) - 1
-        self.last[tag[last]] = value[last]
-        np.minimum.at(self.low, tag, value)
-        np.maximum.at(self.high, tag, value)
-        np.add.at(self.weight, tag, weight)
+        head = heads(tag)
+        each = tag[head]
+        new = np.isnan(self.first[each])
+        self.first[each[new]] = value[head[new]]
+        self.last[each] = value[np.append(head[1:], len(tag)) - 1]
+        self.low[each] = np.minimum(self.low[each], np.minimum.reduceat(value, head))
+        self.high[each] = np.maximum(self.high[each], np.maximum.reduceat(value, head))
+        self.weight[each] += np.add.reduceat(weight, head)
+        # Sums of floats are taken one by one: a sum of sums would depend on how the batches were cut.
         with np.errstate(over="ignore", invalid="ignore"):  # beyond float64: said as null in the report
             deviation = value - self.first[tag]
             weighted = deviation * (weight * 1e-6)

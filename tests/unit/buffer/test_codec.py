@@ -76,7 +76,7 @@ def test_L6_a_torn_block_is_noticed(size: int) -> None:
         decode(encode(batch_of([(1, 2, 3.0, 0, "")]))[:size])
 
 
-def test_L34_changing_registers_take_about_a_byte_each() -> None:
+def test_changing_registers_take_about_a_byte_each() -> None:
     rng = np.random.default_rng(1)
     points, scans = 2000, 5
     walk = 20_000 + np.cumsum(rng.integers(-60, 61, (scans, points)), axis=0)

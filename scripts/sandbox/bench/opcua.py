@@ -45,7 +45,7 @@ def subscribed(folder: Path, seconds: float) -> Iterator[Row]:
             used = watch(running.process, seconds)
             fresh = _fresh(running) - before
     yield Row("OPC UA subscribed: CPU against bare asyncua", used.cpu / used.seconds / bare, "×", 0.15)
-    yield Row("OPC UA subscribed: fresh values", fresh / used.seconds / FEW, "of 1/s", 0.9, at_least=True)
+    yield Row("OPC UA subscribed: fresh values", fresh / used.seconds / FEW, "of 1/s", 0.8, at_least=True)
 
 
 def polled(folder: Path, seconds: float) -> Iterator[Row]:

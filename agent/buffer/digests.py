@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from agent.buffer.database import Transaction
-from agent.buffer.records import DigestRecord
+from agent.buffer.records import DigestRecord, RollupRecord
+from agent.buffer.rollups import insert_rollups
 from agent.buffer.room import FOREVER, Room
 
 DIGEST = "seq, kind, first, last, hash, previous, body, jws, state, reason, settled"
@@ -17,19 +19,22 @@ _READ = DIGEST.replace("body", "CAST(body AS BLOB)")
 class Digests(Room):
     """The outbox and its history."""
 
-    async def add_digest(self, record: DigestRecord) -> None:
+    async def add_digest(self, record: DigestRecord, sums: Sequence[RollupRecord] = ()) -> None:
         """Keep a digest; on disk when this returns. Raises StoreConflict where its ``seq`` is taken.
 
-        Losses that were closed for it (:meth:`~agent.buffer.ledger.Ledger.close_losses`) count as reported.
+        ``sums`` are kept with it, or neither is. Losses that were closed for it
+        (:meth:`~agent.buffer.ledger.Ledger.close_losses`) count as reported.
         """
 
         async def work(transaction: Transaction) -> None:
             await insert_digest(transaction, record)
+            await insert_rollups(transaction, sums)
             await transaction.run(
                 "UPDATE loss SET reported = ? WHERE reported = 0 AND first < ?", (record.seq, record.end)
             )
 
-        await self._db.write(work, size=len(record.body) + len(record.jws))
+        size = len(record.body) + len(record.jws) + sum(len(each.body) for each in sums)
+        await self._db.write(work, size=size)
 
     async def last_digest(self) -> DigestRecord | None:
         """The digest with the highest ``seq``."""

@@ -9,6 +9,7 @@ from agent.buffer.database import SMALL, Transaction
 from agent.buffer.failures import StoreFull
 from agent.buffer.records import Loss
 from agent.buffer.restamps import Restamps
+from agent.buffer.rollups import KEEP_DAYS_US, Rollups
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +19,7 @@ _SLACK_US = 900_000_000
 """Retention is enforced in steps of so much at most, for the ledger's sake."""
 
 
-class Limits(Restamps, Branches):
+class Limits(Restamps, Branches, Rollups):
     """Oldest raw data first, settled digests next, an unacknowledged digest last."""
 
     retention_us: int
@@ -33,6 +34,7 @@ class Limits(Restamps, Branches):
         if old > 0:
             for table, column in (("event", "time"), ("upload", "time"), ("loss", "noted")):
                 await self._db.put(f"DELETE FROM {table} WHERE {column} < ?", (old,))
+        await self._expire_rollups(horizon, min(old, now_us - KEEP_DAYS_US))
         await self._trim()
         await self.fit()
 
@@ -59,6 +61,7 @@ class Limits(Restamps, Branches):
                 or await self._shed_digests(missing, "state != 'pending'", _KEEP_SETTLED)
                 or await self._shed_aside(missing, "became IS NOT NULL")
                 or await self._shed_rows()
+                or await self._shed_rollups()
                 or await self._shed_digests(missing, "state != 'pending'", 1)
                 or await self._shed_aside(missing, "became IS NULL")
                 or await self._shed_digests(missing, "state = 'pending'", 1)

@@ -79,6 +79,16 @@ class DigestAside:
 
 
 @dataclass(frozen=True, slots=True)
+class RollupRecord:
+    """Sums of a ``period``, or of a calendar ``day`` of the plant."""
+
+    kind: str
+    start: int
+    end: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Upload:
     """One request to the platform that left the plant, or may have."""
 

@@ -13,7 +13,7 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 
-_TABLES = ("meta", "series", "scan_group", "clock_epoch", "loss", "event", "upload", "digest", "digest_aside")
+_TABLES = ("meta", "series", "scan_group", "clock_epoch", "loss", "event", "upload", "digest", "digest_aside", "rollup")
 """In the order of saving. Blocks are not: they may be gigabytes, and the agent shall go on now."""
 _ROWS = 50
 

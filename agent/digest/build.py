@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from msgspec import UNSET
 
 from agent.config.model import EnterpriseSection
@@ -15,6 +13,7 @@ from agent.digest.equipment.times import Carry
 from agent.digest.inputs import DigestInputs, Facts
 from agent.digest.ledger import begun, ledger, overlapping
 from agent.digest.report import SCHEMA, Affiliation, ChainMembership, ClockState, Digest, Header, Span, number
+from agent.digest.rollups import Kept, sums_of
 from agent.digest.tags import summaries
 from agent.digest.windows import Period, iso
 
@@ -35,23 +34,28 @@ def measure_all(inputs: DigestInputs, seen: Observations) -> dict[str, Measured]
     }
 
 
-def assemble(inputs: DigestInputs, seen: Observations, machines: Mapping[str, Measured] | None = None) -> Digest:
-    """The digest of what an :class:`Accumulator` saw; ``inputs.batches`` is not looked at.
+def assemble(inputs: DigestInputs, seen: Observations) -> Digest:
+    """The digest of what an :class:`Accumulator` saw; ``inputs.batches`` is not looked at."""
+    return conclude(inputs, seen)[0]
 
-    ``machines``: from :func:`measure_all`, if they have been measured already.
-    """
-    machines = measure_all(inputs, seen) if machines is None else machines
+
+def conclude(inputs: DigestInputs, seen: Observations) -> tuple[Digest, Kept]:
+    """The digest of what an :class:`Accumulator` saw, and what is to be kept for those that follow."""
+    machines = measure_all(inputs, seen)
     period, spec = inputs.period, inputs.spec
-    return Digest(
+    covered = coverage(period, spec, seen, inputs.enterprise, inputs.events, overlapping(period, inputs.losses))
+    sums = sums_of(period, covered, {name: measured.sums for name, measured in machines.items()})
+    digest = Digest(
         schema=SCHEMA,
         kind="period",
         header=_header(period, inputs.facts),
         affiliation=_affiliation(inputs.enterprise),
-        coverage=coverage(period, spec, seen, inputs.enterprise, inputs.events, overlapping(period, inputs.losses)),
+        coverage=covered,
         tags=summaries(period, spec, seen),
         equipment=tuple(line(machine, machines[machine.name].sums) for machine in spec.machines) or UNSET,
         ledger=ledger(begun(period, inputs.losses)),
     )
+    return digest, Kept(sums=sums, carries={name: measured.carry for name, measured in machines.items()})
 
 
 def _header(period: Period, facts: Facts) -> Header:

@@ -10,15 +10,17 @@ from zoneinfo import ZoneInfo
 
 from agent import __version__
 from agent.buffer.batch import Batch
-from agent.buffer.records import Closed, DigestAside, DigestRecord, Event, Loss
+from agent.buffer.records import Closed, DigestAside, DigestRecord, Event, Loss, RollupRecord
 from agent.buffer.room import FOREVER
 from agent.config.model import Configuration
+from agent.digest import rollups
 from agent.digest.accumulate import Accumulator
-from agent.digest.build import assemble
+from agent.digest.build import conclude
 from agent.digest.chain import next_link
 from agent.digest.chain import relinked as relinked_body
 from agent.digest.inputs import DigestInputs, Facts
 from agent.digest.report import encode
+from agent.digest.rollups import LONGEST_WINDOW_DAYS, Kept, days_of, kept_of
 from agent.digest.schedule import FLOOR_US, Schedule
 from agent.digest.spec import DigestSpec, compile_spec
 from agent.digest.windows import DAY, Period, Windows, iso
@@ -52,7 +54,9 @@ class DigestStore(Protocol):
     async def close_losses(self, until: int) -> list[Loss]: ...
     async def losses_told(self, noted_before: int, seq: int) -> None: ...
     async def add_loss(self, loss: Loss) -> None: ...
-    async def add_digest(self, record: DigestRecord) -> None: ...
+    async def add_digest(self, record: DigestRecord, sums: Sequence[RollupRecord] = ()) -> None: ...
+    async def rollups(self, kind: str, start: int, end: int) -> list[RollupRecord]: ...
+    async def rollup_ending(self, kind: str, end: int) -> RollupRecord | None: ...
     async def last_digest(self) -> DigestRecord | None: ...
     async def undecided(self) -> bool: ...
     async def set_aside(self, *, undecided: bool = False) -> list[DigestAside]: ...
@@ -216,7 +220,8 @@ class DigestService:
         period, spec = Period(start, max(now, start + 1)), await self._spec()
         losses = await self._store.unreported(period.end)
         facts = self._facts(*await next_link(self._store))
-        return await self._digest(period, spec, [], await self._observed(period, spec), losses, facts)
+        inputs = await self._inputs(period, spec, [], losses, facts)
+        return (await self._concluded(inputs, await self._observed(period, spec)))[0]
 
     async def _until_next(self) -> float:
         end = self._windows.end_of(await self._schedule.start())
@@ -233,9 +238,11 @@ class DigestService:
                 return False
             seq, previous = await next_link(self._store)
             losses = await self._store.close_losses(period.end)
-            body = await self._digest(period, spec, later, seen, losses, self._facts(seq, previous))
+            inputs = await self._inputs(period, spec, later, losses, self._facts(seq, previous))
+            body, kept = await self._concluded(inputs, seen)
             blank = DigestRecord(seq, "period", period.start, period.end, "", "", b"", "")
-            await self._store.add_digest(await self._signed(blank, seq, previous, body))
+            record = await self._signed(blank, seq, previous, body)
+            await self._store.add_digest(record, self._sums(inputs, kept))
         self.built.set()
         log.debug("digest %d: %s to %s, %d bytes", seq, iso(period.start), iso(period.end), len(body))
         return True
@@ -252,24 +259,36 @@ class DigestService:
             await asyncio.to_thread(accumulator.add, batch)
         return accumulator
 
-    async def _digest(
-        self,
-        period: Period,
-        spec: DigestSpec,
-        later: Sequence[Event],
-        seen: Accumulator,
-        losses: Sequence[Loss],
-        facts: Facts,
-    ) -> bytes:
-        inputs = DigestInputs(
+    async def _inputs(
+        self, period: Period, spec: DigestSpec, later: Sequence[Event], losses: Sequence[Loss], facts: Facts
+    ) -> DigestInputs:
+        # What was open on the machines is known only to the period that ended where this one begins.
+        before = kept_of(await self._store.rollup_ending(rollups.PERIOD, period.start))
+        oldest = rollups.days_before(period.start, self._windows.zone, LONGEST_WINDOW_DAYS)
+        days = await self._store.rollups(rollups.DAY, oldest, period.start + 1)
+        return DigestInputs(
             period=period,
             spec=spec,
             enterprise=self._configuration.file.enterprise,
             facts=facts,
             events=[*await self._store.events(period.start, period.end), *later],
             losses=losses,
+            carries=before.carries if before else {},
+            days=days_of(days),
         )
-        return await asyncio.to_thread(lambda: encode(assemble(inputs, seen.result())))
+
+    async def _concluded(self, inputs: DigestInputs, seen: Accumulator) -> tuple[bytes, Kept]:
+        def work() -> tuple[bytes, Kept]:
+            digest, kept = conclude(inputs, seen.result())
+            return encode(digest), kept
+
+        return await asyncio.to_thread(work)
+
+    def _sums(self, inputs: DigestInputs, kept: Kept) -> list[RollupRecord]:
+        zone = self._windows.zone
+        today = rollups.day_of(inputs.period.start, zone)
+        so_far = next((day for day in inputs.days if today.start <= day.start < today.end), None)
+        return rollups.records(kept, rollups.with_period(so_far, kept.sums), zone)
 
     def _facts(self, seq: int, previous: str) -> Facts:
         return Facts(

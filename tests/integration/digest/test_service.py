@@ -267,10 +267,10 @@ async def test_run_goes_on_when_the_disk_takes_nothing_for_a_while(
     refusals = iter([True, True, True])
     add = store.add_digest
 
-    async def refuse(record: DigestRecord) -> None:
+    async def refuse(record: DigestRecord, sums: Any) -> None:
         if next(refusals, False):
             raise GongfuError("the disk is full", remedy="free some space")
-        await add(record)
+        await add(record, sums)
 
     monkeypatch.setattr(store, "add_digest", refuse)
     digests = service(store, START + MINUTE + LONG_AFTER)

@@ -1,0 +1,163 @@
+"""What is kept of a period besides its digest: sums, and what was open on the machines at its end. Pure.
+
+A day of the plant is the sum of its periods, taken in their order; a period belongs to the day in which it
+begins. Ratios are made from sums when they are asked for, never added or averaged.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import TypeVar
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from agent.buffer.records import RollupRecord
+from agent.digest.equipment.sums import MachineSums
+from agent.digest.equipment.sums import add as add_machines
+from agent.digest.equipment.times import Carry
+from agent.digest.report import Coverage
+from agent.digest.windows import SECOND, Period
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+PERIOD, DAY = "period", "day"
+LONGEST_WINDOW_DAYS = 28
+"""So far back findings look, the day of the period included."""
+
+
+class DeviceSums(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Samples as in :class:`~agent.digest.report.DeviceCoverage`; ``timeouts``: of the bad ones."""
+
+    expected: int = 0
+    good: int = 0
+    bad: int = 0
+    missing: int = 0
+    timeouts: int = 0
+    disconnects: int = 0
+
+
+class Sums(msgspec.Struct, frozen=True, kw_only=True):
+    """Of one or several periods, from ``start`` up to ``end`` (UTC microseconds). ``covered_us``: their lengths."""
+
+    start: int
+    end: int
+    covered_us: int
+    machines: dict[str, MachineSums] = {}
+    devices: dict[str, DeviceSums] = {}
+    restarts: int = 0
+    downtime_s: float = 0.0
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """A period's entry in the store; ``carries``: what was open on each machine when it ended."""
+
+    sums: Sums
+    carries: dict[str, Carry] = {}
+
+
+def sums_of(period: Period, coverage: Coverage, machines: Mapping[str, MachineSums]) -> Sums:
+    """Of one period."""
+    return Sums(
+        start=period.start,
+        end=period.end,
+        covered_us=period.length,
+        machines=dict(machines),
+        devices={
+            each.name: DeviceSums(
+                expected=each.expected,
+                good=each.good,
+                bad=each.bad,
+                missing=each.missing,
+                timeouts=each.bad_causes.get("timeout", 0),
+                disconnects=each.disconnects,
+            )
+            for each in coverage.devices
+        },
+        restarts=coverage.total.restarts,
+        downtime_s=coverage.total.agent_downtime_s,
+    )
+
+
+def add(one: Sums, two: Sums) -> Sums:
+    """Two stretches of time as one; a machine or device that only one of them knows is taken over."""
+    return Sums(
+        start=min(one.start, two.start),
+        end=max(one.end, two.end),
+        covered_us=one.covered_us + two.covered_us,
+        machines={
+            name: add_machines(one.machines.get(name, MachineSums()), two.machines.get(name, MachineSums()))
+            for name in sorted({*one.machines, *two.machines})
+        },
+        devices={
+            name: _add_devices(one.devices.get(name, DeviceSums()), two.devices.get(name, DeviceSums()))
+            for name in sorted({*one.devices, *two.devices})
+        },
+        restarts=one.restarts + two.restarts,
+        downtime_s=one.downtime_s + two.downtime_s,
+    )
+
+
+def _add_devices(one: DeviceSums, two: DeviceSums) -> DeviceSums:
+    return DeviceSums(**{name: getattr(one, name) + getattr(two, name) for name in one.__struct_fields__})
+
+
+def total(parts: Iterable[Sums]) -> Sums | None:
+    """All of them as one, in the order given; None for none."""
+    result: Sums | None = None
+    for each in parts:
+        result = each if result is None else add(result, each)
+    return result
+
+
+def day_of(time: int, zone: ZoneInfo) -> Period:
+    """The calendar day of the plant that holds ``time``; 23 or 25 hours long where the clocks change."""
+    date = datetime.fromtimestamp(time // SECOND, zone).date()
+    begin, end = (datetime.combine(each, datetime.min.time(), zone) for each in (date, date + timedelta(days=1)))
+    return Period(round(begin.timestamp()) * SECOND, round(end.timestamp()) * SECOND)
+
+
+def days_before(time: int, zone: ZoneInfo, count: int) -> int:
+    """Where the window of ``count`` days begins whose last day holds ``time``."""
+    date = datetime.fromtimestamp(time // SECOND, zone).date() - timedelta(days=count - 1)
+    return round(datetime.combine(date, datetime.min.time(), zone).timestamp()) * SECOND
+
+
+def with_period(day: Sums | None, period: Sums) -> Sums:
+    """A day's sums with one more period; one that is in them already is not added again."""
+    if day is None:
+        return period
+    if day.start <= period.start and period.end <= day.end:
+        return day
+    return add(day, period)
+
+
+def records(kept: Kept, day: Sums, zone: ZoneInfo) -> list[RollupRecord]:
+    """What the store keeps with the digest of a period: its sums, and those of its day so far."""
+    sums = kept.sums
+    return [
+        RollupRecord(PERIOD, sums.start, sums.end, msgspec.json.encode(kept)),
+        RollupRecord(DAY, day_of(sums.start, zone).start, day.end, msgspec.json.encode(day)),
+    ]
+
+
+def kept_of(record: RollupRecord | None) -> Kept | None:
+    """The entry of a period; None where there is none that can be read."""
+    return None if record is None else _decoded(record, Kept)
+
+
+def days_of(found: Iterable[RollupRecord]) -> list[Sums]:
+    """Sums of days; what cannot be read is left out."""
+    return [day for each in found if (day := _decoded(each, Sums)) is not None]
+
+
+def _decoded(record: RollupRecord, kind: type[T]) -> T | None:
+    try:
+        return msgspec.json.decode(record.body, type=kind)
+    except msgspec.DecodeError as error:
+        log.warning("the sums of the %s from %d cannot be read and are not used: %s", record.kind, record.start, error)
+        return None

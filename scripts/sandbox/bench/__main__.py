@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -116,6 +118,25 @@ class Bench:
         )
         yield Row("200 devices × 30 tags: late scans", float(late), "", 0)
 
+    def rtu(self) -> Iterator[Row]:
+        """Modbus RTU at two baud rates, scan after scan: the scans' time against what the wire itself needs."""
+        for baudrate in (9600, 19200):
+            link = self.folder / f"tty{baudrate}"
+            line = [sys.executable, "-m", "scripts.sandbox.bench.line", str(link), str(baudrate), str(self.seconds)]
+            with (
+                started(line, stdout=subprocess.PIPE, text=True) as process,
+                agent(self.folder / f"rtu{baudrate}", _meter(link, baudrate)),
+            ):
+                measured = json.loads(process.stdout.readline())
+            ratio = measured["seconds"] / measured["wire_s"]
+            yield Row(f"RTU at {baudrate} baud: cycle against the wire's minimum", ratio, "×", 1.10)
+
+    def digest(self) -> Iterator[Row]:
+        """A digest of 2,000 shared tags × 900 samples; the median of as many as there is time for."""
+        command = [sys.executable, "-m", "scripts.sandbox.bench.digest", str(self.seconds)]
+        made = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+        yield Row("digest of 2,000 tags × 900 samples", statistics.median(map(float, made)), "CPU-s", 0.5)
+
     def opcua_subscribed(self) -> Iterator[Row]:
         """2,000 OPC UA variables, subscribed."""
         return opcua.subscribed(self.folder, self.seconds)
@@ -127,6 +148,18 @@ class Bench:
     def opcua_ten_thousand(self) -> Iterator[Row]:
         """10,000 OPC UA variables, subscribed."""
         return opcua.ten_thousand(self.folder, self.seconds)
+
+
+def _meter(link: Path, baudrate: int) -> str:
+    """A device on a serial line, in three requests; read as often as can be configured."""
+    places = {"a": ("holding:0", 100), "b": ("holding:400", 60), "c": ("input:10", 40)}
+    return (
+        f'[[device]]\nname = "meter"\ndriver = "modbus"\ninterval = "10ms"\n'
+        f'connection = {{ transport = "rtu", port = "{link}", baudrate = {baudrate}, unit = 1 }}\n'
+    ) + "".join(
+        f'[[device.tag]]\nname = "{name}"\naddress = "{address}"\ntype = "uint16"\ncount = {count}\n'
+        for name, (address, count) in places.items()
+    )
 
 
 def _epoch(stamp: str) -> float:

@@ -245,7 +245,7 @@ class Agent:
         }
         if self.uplink is not None:
             rooms["uplink"] = self.uplink.run()
-            rooms["reporter"] = self.uplink.reporter(self._tell).run()
+            rooms["reporter"] = self.uplink.reporter(self._tell, self.control.changed).run()
             rooms["configuration"] = self._ask_platform()
         if self.configuration.file.console.listen:
             rooms["console"] = self._serve_console()

@@ -41,6 +41,8 @@ def main(arguments: Sequence[str]) -> int:
     lock = commands.add_parser("lock", help="keep the platform out while you work on the machine")
     lock.add_argument("--for", dest="span", default="8h", metavar="TIME", help="such as 30m, 8h (default) or 1d")
     commands.add_parser("unlock", help="let the platform in again")
+    for each in commands.choices.values():  # it may stand before or behind the subcommand
+        each.add_argument("--config", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     return _COMMANDS[options.command](_Here(options.config), options)
 

@@ -11,6 +11,7 @@ from agent.backoff import Backoff
 from agent.control.mailbox import Mailbox, Reply, Request
 from agent.control.reasons import Refusal
 from agent.control.service import Control
+from agent.errors import GongfuError
 from agent.uplink.held import Held
 
 log = logging.getLogger(__name__)
@@ -42,25 +43,42 @@ async def ask_platform(control: Control, client: Desired, *, pause_s: float = PA
             wait = backoff.next()
             await asyncio.sleep(max(wait, trouble.after_s or 0.0))
             continue
-        backoff.reset()
         if bundle is not None:
-            await control.offer(bundle)
-        elif loop.time() - asked < QUICK_S:
+            try:
+                await control.offer(bundle)
+            except GongfuError as error:  # this disk; the agent goes on without it
+                log.error("the configuration of the platform cannot be kept: %s", error.line())
+                etag = ""
+                await asyncio.sleep(backoff.next())
+                continue
+        backoff.reset()
+        if bundle is None and loop.time() - asked < QUICK_S:
             await asyncio.sleep(pause_s * (0.5 + random.random()))
 
 
 async def hear_engineer(control: Control, mailbox: Mailbox, reload: asyncio.Event) -> None:
     """Do what commands on this gateway and SIGHUP ask for; and look again at what had to wait."""
+    backoff = Backoff(first_s=5.0, cap_s=300.0)
     while True:
         await asyncio.sleep(LOOK_S)
-        if reload.is_set():
-            reload.clear()
-            await control.reload()
-        request = await asyncio.to_thread(mailbox.take)
-        if request is not None:
-            refusal = await _do(control, request)
-            mailbox.answer(Reply(id=request.id, refusal=refusal.line() if refusal else ""))
-        await control.look_again()
+        try:
+            await _hear(control, mailbox, reload)
+        except (GongfuError, OSError) as error:  # this disk; the agent goes on without it
+            log.error("configuration: %s", error)
+            await asyncio.sleep(backoff.next())
+        else:
+            backoff.reset()
+
+
+async def _hear(control: Control, mailbox: Mailbox, reload: asyncio.Event) -> None:
+    if reload.is_set():
+        reload.clear()
+        await control.reload()
+    request = await asyncio.to_thread(mailbox.take)
+    if request is not None:
+        refusal = await _do(control, request)
+        mailbox.answer(Reply(id=request.id, refusal=refusal.line() if refusal else ""))
+    await control.look_again()
 
 
 async def _do(control: Control, request: Request) -> Refusal | None:

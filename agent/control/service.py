@@ -74,8 +74,9 @@ def compose(
     """
     standing = journal.standing()
     if standing.state == "APPLYING":
-        refusal = Refusal("crashed", f"the agent ended while revision {standing.attempted} was on probation")
+        refusal = Refusal("crashed", f"the agent ended while revision {standing.attempted} was being tried")
         standing = _failed(journal, standing, refusal)
+    _complete(journal, standing)
     revision = journal.revision(standing.running) if standing.running else None
     if revision is None:
         return local, standing
@@ -101,10 +102,14 @@ def _failed(journal: Journal, standing: Standing, refusal: Refusal) -> Standing:
     log.warning("configuration: %s", refusal.line())
     standing = msgspec.structs.replace(standing, state="FAILED", last_error=refusal.line())
     journal.keep(standing)
-    entry = journal.revision(standing.attempted)
-    if entry is not None and entry.state == "APPLYING":
-        journal.enter(msgspec.structs.replace(entry, state="FAILED", reason=refusal.line()))
     return standing
+
+
+def _complete(journal: Journal, standing: Standing) -> None:
+    """Enter how an attempt ended where a crash came between its end and the entry."""
+    entry = journal.revision(standing.attempted) if standing.attempted else None
+    if entry is not None and entry.state == "APPLYING":
+        journal.enter(msgspec.structs.replace(entry, state=standing.state, reason=standing.last_error))
 
 
 class Control:
@@ -165,7 +170,6 @@ class Control:
         self._held = None
         self._keep_trust(judged)
         number = judged.payload.revision
-        self._update(newest=number, attempted=number, attempted_hash=judged.sha256, judged=judged.sha256)
         entry = Revision(
             revision=number,
             origin="platform",
@@ -173,6 +177,12 @@ class Control:
             signers=tuple(admin.shown for admin in judged.signers),
             received_us=self._clock.now(),
         )
+        self._journal.enter(entry)
+        # From here on a crash is a failed attempt, and told as one: the platform shall not wait for its end.
+        self._update(
+            newest=number, attempted=number, attempted_hash=judged.sha256, judged=judged.sha256,
+            state="APPLYING", last_error="",
+        )  # fmt: skip
         overlay = Overlay(judged.payload.config, f"revision {number}", self._gateway.decrypt)
         return await self._attempt(entry, overlay, running=number)
 
@@ -238,14 +248,16 @@ class Control:
         old = self._plant.configuration
         new = await asyncio.to_thread(self._make, old.path, overlay)
         if isinstance(new, Refusal):
-            return self._end(entry, new)
+            return await self._end(entry, new)
         self._update(attempted_hash=new.hash)
         change = difference(old, new)
         if change.needs_restart:
             sections = ", ".join(f"[{section}]" for section in change.needs_restart)
-            return self._end(entry, Refusal("invalid", f"{sections} changed", "restart the agent to take that over"))
+            return await self._end(
+                entry, Refusal("invalid", f"{sections} changed", "restart the agent to take that over")
+            )
         if new.hash == old.hash:
-            return self._end(entry, None, running)  # L25: an unchanged configuration touches nothing
+            return await self._end(entry, None, running)  # L25: an unchanged configuration touches nothing
         latest = {each.series: each for each in self._plant.latest()}
         findings = await dry_run(old, new, latest, now=self._clock.now, shared=self._plant.shared)
         report = tuple([*change.lines(), *(finding.line() for finding in findings)][:MOST_REPORTED])
@@ -253,12 +265,10 @@ class Control:
         bad = [finding.line() for finding in findings if finding.fault]
         if bad:
             more = f"; and {len(bad) - 5} more" if bad[5:] else ""
-            return self._end(entry, Refusal("dry_run_failed", "; ".join(bad[:5]) + more))
-        if entry:
-            self._journal.enter(entry)
-        self._update(state="APPLYING", last_error="")
+            return await self._end(entry, Refusal("dry_run_failed", "; ".join(bad[:5]) + more))
+        await self._surely(self._stand_on_probation, entry)
         refusal = await self._on_probation(old, new)
-        return self._end(entry, refusal, running)
+        return await self._end(entry, refusal, running)
 
     def _make(self, path: Path, overlay: Overlay | None) -> Configuration | Refusal:
         try:
@@ -287,18 +297,35 @@ class Control:
                 log.error("cannot go back to the last good configuration yet: %s", error.line())
                 await asyncio.sleep(SWITCH_BACK_S)
 
-    def _end(self, entry: Revision | None, refusal: Refusal | None, running: int | None = None) -> Refusal | None:
-        state: Literal["APPLIED", "FAILED"] = "FAILED" if refusal else "APPLIED"
-        reason = refusal.line() if refusal else ""
+    def _stand_on_probation(self, entry: Revision | None) -> None:
+        if entry:
+            self._journal.enter(entry)
+        self._update(state="APPLYING", last_error="")
+
+    async def _end(self, entry: Revision | None, refusal: Refusal | None, running: int | None = None) -> Refusal | None:
         if refusal:
-            log.warning("configuration not taken: %s", reason)
+            log.warning("configuration not taken: %s", refusal.line())
         else:
             log.info("configuration in force: %s", self._plant.configuration.hash[:12])
+        await self._surely(self._note_end, entry, refusal, running)
+        return refusal
+
+    def _note_end(self, entry: Revision | None, refusal: Refusal | None, running: int | None) -> None:
+        state: Literal["APPLIED", "FAILED"] = "FAILED" if refusal else "APPLIED"
+        reason = refusal.line() if refusal else ""
         in_force = self._standing.running if refusal or running is None else running
         self._update(state=state, last_error=reason, running=in_force)
         if entry:
             self._journal.enter(msgspec.structs.replace(entry, state=state, reason=reason, ended_us=self._clock.now()))
-        return refusal
+
+    async def _surely(self, step: Callable[..., None], *args: Any) -> None:
+        """Write down what has to be written down before it goes on, also when the disk is full for a while."""
+        while True:
+            try:
+                return step(*args)
+            except GongfuError as error:
+                log.error("the state of the configuration cannot be kept yet: %s", error.line())
+                await asyncio.sleep(SWITCH_BACK_S)
 
     def _update(self, **changes: Any) -> None:
         standing = msgspec.structs.replace(self._standing, **changes)

@@ -132,10 +132,13 @@ class Uplink:
         transport = Transport(section.url, ca_file=section.ca_file, proxy=section.proxy.plain, **times)
         return Client(self._identity, self._clock, transport, self.budget)
 
-    def reporter(self, look: Callable[[], tuple[Told, bytes]]) -> Reporter:
-        """What reports the status that ``look`` gives to the same platform, within the same budget."""
+    def reporter(self, look: Callable[[], tuple[Told, bytes]], news: asyncio.Event | None = None) -> Reporter:
+        """What reports the status that ``look`` gives to the same platform, within the same budget.
+
+        ``news``: set when something has changed that is waited for.
+        """
         client = self.beside(deadline_s=DEADLINE_S)
-        return Reporter(look, client, lambda: self._state == "connected", Pace(self._phase))
+        return Reporter(look, client, lambda: self._state == "connected", Pace(self._phase), news=news)
 
     async def run(self) -> None:
         """Send what there is, wait for more, for ever."""

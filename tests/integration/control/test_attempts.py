@@ -8,8 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace as replace_in
 
+from agent.config.parse import load
+from agent.control import service
+from agent.control.journal import Journal, Standing
 from agent.control.reasons import Refusal
+from agent.control.service import compose
+from agent.errors import GongfuError
 from tests.support.control_agent import CLOCK, HOLE, Plant, a_plant, running, stands, until, value
 from tests.support.control_bundles import Signer
 
@@ -216,3 +222,40 @@ async def test_a_revision_that_the_local_file_allows_no_more_is_left_out_at_the_
         await until(lambda: value(agent, "press.pressure") == 1)
         assert agent.control.standing.running == 0
         assert agent.control.standing.last_error.startswith("sections_not_allowed: ")
+
+
+async def test_a_crash_at_any_point_of_an_attempt_is_told_and_entered(plant: Plant) -> None:
+    async with running(plant) as agent:
+        await agent.control.offer(plant.bundle(7, plant.press(2)))
+    applied, entry = plant.journal.standing(), plant.journal.revision(7)
+    assert entry is not None
+    trying = replace_in(entry, state="APPLYING", reason="", ended_us=0)
+    # The end was written down, its entry in the history was not.
+    plant.journal.enter(trying)
+    _, standing = compose(load(plant.config), plant.journal)
+    assert (standing.state, standing.running) == ("APPLIED", 7)
+    assert plant.journal.revision(7) == replace_in(trying, state="APPLIED")
+    # Neither was.
+    plant.journal.enter(trying)
+    plant.journal.keep(replace_in(applied, state="APPLYING", running=0))
+    _, standing = compose(load(plant.config), plant.journal)
+    assert (standing.state, standing.running) == ("FAILED", 0) and standing.last_error.startswith("crashed: ")
+    entry = plant.journal.revision(7)
+    assert entry is not None and (entry.state, entry.reason) == ("FAILED", standing.last_error)
+
+
+async def test_a_full_disk_is_waited_for_and_strands_nobody(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "SWITCH_BACK_S", 0.01)
+    failing = iter(["end"] * 3)
+    keep = Journal.keep
+
+    def full(journal: Journal, standing: Standing) -> None:
+        if standing.state == "APPLIED" and next(failing, ""):
+            raise GongfuError("no space left on device")
+        keep(journal, standing)
+
+    monkeypatch.setattr(Journal, "keep", full)
+    async with running(plant) as agent:
+        assert await agent.control.offer(plant.bundle(7, plant.press(2))) is None
+        assert stands(agent.control) == ("APPLIED", 7, 7) and plant.journal.standing() == agent.control.standing
+        assert not next(failing, "")

@@ -63,3 +63,15 @@ def test_however_it_flaps_reports_keep_their_distance(steps: list[tuple[float, b
             flapping.told(now, essence)
             times.append(now)
     assert all(later - before >= GAP_S for before, later in itertools.pairwise(times))
+
+
+def test_what_is_waited_for_keeps_no_distance_but_spares_a_platform_that_takes_none() -> None:
+    told = pace()
+    told.told(0.0, b"a")
+    told.hurry(1.0)
+    assert told.is_due(1.0, b"b")
+    told.told(1.0, b"b")
+    assert not told.is_due(2.0, b"c")  # once only
+    told.failed(2.0, after_s=100.0)
+    told.hurry(3.0)
+    assert not told.is_due(3.0, b"c") and told.is_due(200.0, b"c")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+import drivers.opcua
 from drivers.quality import Quality
 from tests.support.opcua_cut import Cut
 from tests.support.opcua_devices import RETURN_S, until, watched
@@ -49,6 +52,23 @@ async def test_a_deleted_node_leaves_the_others_and_comes_back(
             server.do("tick", nodes=[node("a"), node("b")], every_s=TICK_S)
             await device.flows("a", "b")
             assert device.events == ["connect"], "nobody else was disturbed"
+
+
+async def test_L02_a_node_deleted_and_made_again_without_a_word_is_noticed(
+    nursery: Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As asyncua's server does it: the monitored item stays, says nothing, and is dead when the node is back."""
+    monkeypatch.setattr("drivers.opcua.liveness.AUDIT_S", 0.5)
+    with nursery.server(*NODES, ticking=TICK_S) as server:
+        async with watched(server.url, *TAGS) as device:
+            await device.flows()
+            server.do("still")
+            server.do("delete", node=node("b"), quiet=True)
+            await device.is_bad("b", Quality.ADDRESS)
+            server.do("add", **double("b", 500.0))
+            await until(lambda: 500.0 in device.values("b"), "b's return")
+            server.do("tick", nodes=[node("a"), node("b")], every_s=TICK_S)
+            await device.flows("a", "b")
 
 
 async def test_an_item_that_never_says_anything_is_read(nursery: Nursery) -> None:
@@ -208,3 +228,14 @@ async def test_read_only_the_wire_carries_no_other_service(nursery: Nursery, mod
             seen = {name.removesuffix("Request") for name in cut.requests}
     assert seen - allowed == set()
     assert {"CreateSession", "Publish" if mode == "subscribe" else "Read"} <= seen
+
+
+def test_read_only_the_driver_knows_no_service_that_changes_anything() -> None:
+    changing = ("WriteRequest", "CallRequest", "AddNodes", "DeleteNodes", "AddReferences", "HistoryUpdate")
+    methods = ("write_value", "set_value", "call_method", "write_attribute", "set_writable")
+    folder = Path(drivers.opcua.__file__).parent
+    files = list(folder.glob("*.py"))
+    assert len(files) > 10
+    for file in files:
+        text = file.read_text(encoding="utf-8")
+        assert [each for each in (*changing, *methods) if each in text] == [], file.name

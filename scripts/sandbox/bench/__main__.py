@@ -21,6 +21,8 @@ from scripts.sandbox.bench.row import Row
 
 BARE = [sys.executable, "-m", "scripts.sandbox.bench.bare"]
 WARM_UP = 8.0
+LONG = ("opcua_soak",)
+"""Measurements that say nothing in a short time: run by name only."""
 
 
 def tags(count: int, *, interval: str = "1s", name: str = "plc", port: int, extra: str = "") -> str:
@@ -149,6 +151,10 @@ class Bench:
         """10,000 OPC UA variables, subscribed."""
         return opcua.ten_thousand(self.folder, self.seconds)
 
+    def opcua_soak(self) -> Iterator[Row]:
+        """10,000 OPC UA variables for long; only when it is named, with --seconds 1800 or more."""
+        return opcua.soak(self.folder, self.seconds)
+
 
 def _meter(link: Path, baudrate: int) -> str:
     """A device on a serial line, in three requests; read as often as can be configured."""
@@ -181,7 +187,7 @@ def main() -> int:
     # On the disk of the checkout: a temporary file system in memory would count no bytes written.
     with tempfile.TemporaryDirectory(dir=out) as folder:
         bench = Bench(Path(folder).absolute(), options.seconds)
-        for name in options.name or names:
+        for name in options.name or [name for name in names if name not in LONG]:
             for row in getattr(bench, name)():
                 rows.append(row)
                 sign = "≥" if row.at_least else "≤"

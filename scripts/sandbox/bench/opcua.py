@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import linear_regression
 
 from scripts.sandbox.bench.process import Agent, agent, free_port, started, watch
 from scripts.sandbox.bench.row import Row
@@ -72,6 +73,23 @@ def ten_thousand(folder: Path, seconds: float) -> Iterator[Row]:
             used = watch(running.process, seconds)
     yield Row("OPC UA, 10,000 items: from process start to the last", took, "s", 20.0)
     yield Row("OPC UA, 10,000 items: RSS", used.rss / 1e6, "MB", 130.0)
+
+
+def soak(folder: Path, seconds: float) -> Iterator[Row]:
+    """10,000 variables for long: how fast the memory grows after a warm-up of a third of the time."""
+    with (
+        server(MANY, 10.0) as port,
+        agent(folder / "soak", device(port, MANY, mode="subscribe", interval="1s")) as running,
+    ):
+        time.sleep(max(WARM_UP, seconds / 3))
+        samples: list[tuple[float, float]] = []
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            samples.append((time.monotonic() / 3600, running.process.memory_info().rss / 1e6))
+            time.sleep(1)
+    hours, megabytes = zip(*samples, strict=True)
+    yield Row("OPC UA, 10,000 items: RSS grows by", linear_regression(hours, megabytes).slope, "MB/h", 1.0)
+    yield Row("OPC UA, 10,000 items: RSS after all that time", max(megabytes), "MB", 130.0)
 
 
 def _bare(port: int, mode: str, seconds: float) -> float:

@@ -13,6 +13,9 @@ from datetime import UTC, datetime
 
 from asyncua import Server, ua
 
+FOLDER = 250
+"""Variables a folder: adding one takes a look at all its siblings."""
+
 
 async def serve(port: int, variables: int, period: float) -> None:
     """Serve ``ns=2;i=1`` and the following; each moves every ``period`` seconds."""
@@ -21,11 +24,12 @@ async def serve(port: int, variables: int, period: float) -> None:
     server.set_endpoint(f"opc.tcp://127.0.0.1:{port}/bench")
     server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
     at = await server.register_namespace("urn:gongfu:bench")
-    objects = server.nodes.objects
-    nodes = [
-        (await objects.add_variable(ua.NodeId(1 + n, at), f"v{n}", 0.0, ua.VariantType.Double)).nodeid
-        for n in range(variables)
-    ]
+    nodes: list[ua.NodeId] = []
+    for number in range(variables):
+        if not number % FOLDER:
+            folder = await server.nodes.objects.add_folder(ua.NodeId(f"f{number}", at), f"f{number}")
+        variable = await folder.add_variable(ua.NodeId(1 + number, at), f"v{number}", 0.0, ua.VariantType.Double)
+        nodes.append(variable.nodeid)
     async with server:
         due, turn = time.monotonic(), 0
         while True:

@@ -50,8 +50,9 @@ def started(command: list[str], *, port: int | None = None, **options: Any) -> I
             time.sleep(0.05)
         yield process
     finally:
-        process.terminate()
-        process.wait(20)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()
+            process.wait(20)
 
 
 def _listens(port: int) -> bool:

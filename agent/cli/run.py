@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ctypes
 import logging
 import os
 import sys
@@ -10,11 +12,15 @@ from collections.abc import Sequence
 
 from agent.cli.main import parser_for
 
+_M_ARENA_MAX = -8
+"""Of glibc's ``malloc.h``."""
+
 
 def main(arguments: Sequence[str]) -> int:
     """Run until SIGTERM or SIGINT; everything read is on disk when it returns."""
     # Set before numpy is imported: the agent's arrays are small, and threads cost memory.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    _share_one_heap()
     parser = parser_for("run", example="  gongfu-edge run --config /etc/gongfu-edge/config.toml")
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     options = parser.parse_args(arguments)
@@ -25,6 +31,12 @@ def main(arguments: Sequence[str]) -> int:
 
     asyncio.run(run(load(options.config)))
     return 0
+
+
+def _share_one_heap() -> None:
+    """Let threads share the heap: glibc gives each its own, and what was freed there stays there."""
+    with contextlib.suppress(AttributeError, OSError):  # another C library
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 def _set_up_logging(level: str) -> None:

@@ -29,21 +29,17 @@ POINTS = [
 ]
 
 
-class OnTheNetwork:
-    """The simulated press behind an address, over TCP or UDP."""
+class Plugged:
+    """What the harnesses have in common: a server that can be taken away."""
 
     bound_s = 15.0
     points = POINTS
+    server: NetServer | SerialLine
+    connection: dict[str, object]
+    plugged = False
 
-    def __init__(self, transport: str, framer: str) -> None:
-        udp = transport == "udp"
-        with socket.socket(type=socket.SOCK_DGRAM if udp else socket.SOCK_STREAM) as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+    def __init__(self) -> None:
         self.type = load("modbus")
-        self.server = NetServer("127.0.0.1", port, Plant().net_units, framer=framer, udp=udp)
-        self.connection = {"transport": transport, "host": "127.0.0.1", "port": port, "unit": 1, "timeout": "500ms"}
-        self.plugged = False
 
     @property
     def options(self) -> msgspec.Struct:
@@ -62,34 +58,27 @@ class OnTheNetwork:
         return [request for request in self.server.requests if request.function not in READS]
 
 
-class OnASerialLine:
+class OnTheNetwork(Plugged):
+    """The simulated press behind an address, over TCP or UDP."""
+
+    def __init__(self, transport: str, framer: str) -> None:
+        udp = transport == "udp"
+        with socket.socket(type=socket.SOCK_DGRAM if udp else socket.SOCK_STREAM) as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        super().__init__()
+        self.server = NetServer("127.0.0.1", port, Plant().net_units, framer=framer, udp=udp)
+        self.connection = {"transport": transport, "host": "127.0.0.1", "port": port, "unit": 1, "timeout": "500ms"}
+
+
+class OnASerialLine(Plugged):
     """The same press on a pseudo-terminal; unplugged, the terminal is gone."""
 
-    bound_s = 15.0
-    points = POINTS
-
     def __init__(self, folder: Path, framer: str) -> None:
-        self.type = load("modbus")
-        self.line = SerialLine(folder / "tty", 115_200, Plant().net_units, framer)
-        self.connection = {"transport": framer, "port": str(self.line.link), "baudrate": 115_200, "unit": 1}
+        super().__init__()
+        self.server = SerialLine(folder / "tty", 115_200, Plant().net_units, framer)
+        self.connection = {"transport": framer, "port": str(self.server.link), "baudrate": 115_200, "unit": 1}
         self.connection["timeout"] = "500ms"
-        self.plugged = False
-
-    @property
-    def options(self) -> msgspec.Struct:
-        return msgspec.convert(self.connection, self.type.options)
-
-    async def plug(self) -> None:
-        if not self.plugged:
-            await self.line.start()
-            self.plugged = True
-
-    async def unplug(self) -> None:
-        self.plugged = False
-        await self.line.stop()
-
-    def writes(self) -> Sequence[object]:
-        return [request for request in self.line.requests if request.function not in READS]
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=check_name)

@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 TRANSIENT_CAP = 5.0
 """Seconds: a device that comes back shall be read again within ten, an attempt that just fails included."""
 PERMANENT_CAP = 300.0
+SAY_AGAIN = 3600.0
+"""Seconds before the same fault of some points is said again."""
+MOST_SAID = 1000
 STAGGER = 0.005
 """Seconds between the starts of devices, at most: a thousand connections at once would be a burst."""
 
@@ -103,6 +106,10 @@ class DeviceRunner:
         self._state = "starting"
         self._error: DriverError | None = None
         self._reconnects = 0
+        self._monotonic = clock.monotonic
+        self._said: dict[str, float] = {}
+        """Faults of some points and when each was said last."""
+        self._quiet = True
 
     @property
     def latest(self) -> Latest:
@@ -147,12 +154,21 @@ class DeviceRunner:
             self._report("disconnect", self.device.name, {"cause": error.quality.cause or "bad"})
 
     def _note_faults(self, faults: Sequence[DriverError]) -> None:
-        for fault in faults[:5]:
-            log.warning("device %s: %s", self.device.name, fault)
-        if len(faults) > 5:
-            log.warning("device %s: and %d more faults", self.device.name, len(faults) - 5)
-        if not faults:
+        # A point that is bad every other scan must not fill the journal: each fault is said once an hour.
+        now = self._monotonic()
+        new = [text for text in map(str, faults) if now - self._said.get(text, -SAY_AGAIN) >= SAY_AGAIN]
+        self._said.update(dict.fromkeys(new, now))
+        for text in new[:5]:
+            log.warning("device %s: %s", self.device.name, text)
+        if len(new) > 5:
+            log.warning("device %s: and %d more faults", self.device.name, len(new) - 5)
+        if new:
+            self._quiet = False
+        elif not faults and not self._quiet:
             log.info("device %s: all points good again", self.device.name)
+            self._quiet = True
+        if len(self._said) > MOST_SAID:
+            self._said.clear()
 
     def snapshot(self) -> DeviceSnapshot:
         """The device as it is now."""

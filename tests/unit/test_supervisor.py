@@ -132,6 +132,26 @@ async def test_some_bad_points_make_the_device_degraded_and_are_said_once(caplog
     assert sum("refused" in record.message for record in caplog.records) == 1
 
 
+async def test_a_point_that_is_bad_every_other_scan_does_not_fill_the_journal(caplog: pytest.LogCaptureFixture) -> None:
+    count = 0
+
+    def read(driver: ScriptedDriver, group: PointGroup) -> Samples:
+        nonlocal count
+        count += 1
+        fault = DriverError("holding 5 refused", kind=FailureKind.PARTIAL, quality=Quality.ADDRESS, points=(1,))
+        return Samples.of([(point, 1.0) for point in group.points], driver.context.now(), [fault] * (count % 2))
+
+    device, _ = scripted_device(lambda n: None, read)
+    sink = RecordingSink()
+    caplog.set_level(logging.INFO)
+    async with running(device, sink, []):
+        await sink.until(lambda: len(sink.scans) >= 9)
+    assert [record.message.partition(": ")[2] for record in caplog.records if record.name == "agent.supervisor"] == [
+        "holding 5 refused",
+        "all points good again",
+    ]
+
+
 async def test_a_device_that_cannot_be_opened_at_start_comes_later() -> None:
     def opening(attempt: int) -> None:
         if attempt < 3:

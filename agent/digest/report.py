@@ -262,6 +262,58 @@ class EquipmentLine(Part, frozen=True):
     withheld: str | UnsetType = UNSET
 
 
+class IndicatorLine(Part, frozen=True):
+    """Evidence for an indicator of a diagnosis scheme, never a score. ``value`` = ``numerator`` ÷ ``denominator`` (a
+    product of others has neither). ``coverage``: share of what should be known that is; null where nothing is
+    measured. ``reason``: why the value is null, or is to be doubted. ``bin``: of the scheme, in percent."""
+
+    code: str
+    value: Number
+    unit: str
+    numerator: Number
+    denominator: Number
+    basis: Literal["measured", "declared", "mixed"]
+    coverage: Number
+    standard: str
+    reason: str | UnsetType = UNSET
+    bin: str | UnsetType = UNSET
+
+
+class Texts(Part, frozen=True):
+    """The same in English and Chinese."""
+
+    en: str
+    zh: str
+
+
+class FindingLine(Part, frozen=True):
+    """What a rule says of the gateway, a device or a machine over a window that ends with the period.
+
+    ``found``: ``measure`` is ``above`` or ``below`` its ``threshold``. ``insufficient``: less is known than the rule
+    needs, ``reason`` says what. A rule without a line for a subject found nothing or has nothing to look at;
+    ``findings_assessed`` of the digest counts the subjects that it could judge. Thresholds are engineering
+    defaults, no norm. ``level``: ``improve`` (there is something to gain), ``warn``, ``void`` (the evidence does
+    not hold), ``data`` (what was configured is wrong)."""
+
+    rule: str
+    version: int
+    scope: Literal["gateway", "device", "machine"]
+    name: str
+    status: Literal["found", "insufficient"]
+    window: Literal["period", "day", "week", "month"]
+    span: Span
+    coverage: Number
+    evidence: dict[str, Number]
+    level: Literal["improve", "warn", "void", "data"] | UnsetType = UNSET
+    measure: str | UnsetType = UNSET
+    value: Number | UnsetType = UNSET
+    side: Literal["above", "below"] | UnsetType = UNSET
+    threshold: Number | UnsetType = UNSET
+    title: Texts | UnsetType = UNSET
+    action: Texts | UnsetType = UNSET
+    reason: str | UnsetType = UNSET
+
+
 class LedgerEntry(Part, frozen=True):
     """Something that was lost or shed. ``count``: samples, or digests, as the cause says; ``entries``: how
     many entries of the gateway's ledger this line stands for. Each entry is in one digest: where ``end`` lies
@@ -288,6 +340,11 @@ class Digest(Part, frozen=True):
     ledger: tuple[LedgerEntry, ...]
     equipment: tuple[EquipmentLine, ...] | UnsetType = UNSET
     """Left out where no machine is configured."""
+    indicators: tuple[IndicatorLine, ...] | UnsetType = UNSET
+    findings: tuple[FindingLine, ...] | UnsetType = UNSET
+    findings_assessed: dict[str, int] | UnsetType = UNSET
+    tables: dict[str, str] | UnsetType = UNSET
+    """Names with versions of the tables that indicators and findings follow."""
 
 
 _ENCODER = msgspec.json.Encoder(order="sorted")

@@ -35,6 +35,7 @@ class DeviceSpec:
     name: str
     interval_us: int
     points: int
+    driver: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +98,12 @@ def compile_spec(
             group.append(place[group_interval(tag.point.interval)])
         groups.extend(own)
         devices.append(
-            DeviceSpec(name=device.name, interval_us=group_interval(device.interval), points=len(device.tags))
+            DeviceSpec(
+                name=device.name,
+                interval_us=group_interval(device.interval),
+                points=len(device.tags),
+                driver=device.driver,
+            )
         )
     longest = max((each.interval_us for each in groups), default=0)
     return DigestSpec(

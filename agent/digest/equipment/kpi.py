@@ -18,6 +18,8 @@ NO_CYCLE = "no ideal_cycle: planned run time per item is not known"
 NO_PRODUCED = "pieces are not counted"
 NO_GOOD = "good pieces are not counted"
 NO_STATE = "no state is known"
+NO_FAILURE = "no failure"
+NOTHING = "the denominator is 0"
 NO_ENERGY = "energy is not measured"
 
 
@@ -36,7 +38,7 @@ class Kpi:
 def kpis(sums: MachineSums) -> tuple[Kpi, ...]:
     """All of them, in a fixed order."""
     made = {code: _ratio(code, unit, terms(sums)) for code, (unit, terms) in _RATIOS.items()}
-    for code, factors in _PRODUCTS.items():
+    for code, factors in PRODUCTS.items():
         made[code] = _product(code, [made[each] for each in factors])
     return tuple(made.values())
 
@@ -50,7 +52,7 @@ def _ratio(code: str, unit: str, terms: Terms) -> Kpi:
     if reason or numerator is None or denominator is None:
         return Kpi(code, None, unit, numerator, denominator, reason)
     if not denominator:
-        return Kpi(code, None, unit, numerator, denominator, "the denominator is 0")
+        return Kpi(code, None, unit, numerator, denominator, NOTHING)
     return Kpi(code, numerator / denominator, unit, numerator, denominator)
 
 
@@ -105,7 +107,7 @@ def _pieces(name: str) -> Callable[[MachineSums], Terms]:
 
 
 def _per_failure(part: Callable[[MachineSums], float]) -> Callable[[MachineSums], Terms]:
-    return lambda sums: (_seconds(part(sums)), float(sums.failures), "" if sums.failures else "no failure")
+    return lambda sums: (_seconds(part(sums)), float(sums.failures), "" if sums.failures else NO_FAILURE)
 
 
 def _energy(
@@ -155,7 +157,8 @@ _RATIOS: dict[str, tuple[str, Callable[[MachineSums], Terms]]] = {
     "ENPI.BASELOAD_RATIO": ("1", _baseload),
     "ENPI.LOAD_FACTOR": ("1", _load),
 }
-_PRODUCTS = {
+PRODUCTS = {
     "ISO22400.OEE": ("ISO22400.AVAILABILITY", "ISO22400.EFFECTIVENESS", "ISO22400.QUALITY_RATIO"),
     "ISO22400.NEE": ("ISO22400.NEE_AVAILABILITY", "ISO22400.EFFECTIVENESS", "ISO22400.QUALITY_RATIO"),
 }
+"""Products of others, and their factors."""

@@ -18,6 +18,7 @@ from agent.buffer.store import Store
 from agent.digest.build import build
 from agent.digest.inputs import DigestInputs
 from agent.digest.report import encode
+from agent.digest.rollups import kept_of
 from agent.digest.service import DigestService
 from agent.digest.spec import compile_spec
 from agent.digest.windows import DAY, Period
@@ -89,6 +90,7 @@ async def test_a_digest_is_a_pure_function_of_the_blocks(store: Store) -> None:
         enterprise=PLANT.file.enterprise,
         facts=replace(FACTS, seq=built.seq, previous=built.previous, agent_version=header["agent_version"]),
         batches=[each async for each in store.blocks(period.start - spec.lookback_us, period.end)],
+        days=[kept.sums for each in await store.rollups("period", 0, period.start) if (kept := kept_of(each))],
     )
     assert encode(build(inputs)) == built.body
 

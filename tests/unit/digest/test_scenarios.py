@@ -25,9 +25,14 @@ def test_scenario(folder: Path) -> None:
         "total": digest["coverage"]["total"],
         "inventory": digest["coverage"]["inventory"],
         "ledger": digest["ledger"],
+        "indicators": {line["code"]: line for line in digest["indicators"]},
+        "findings": {f"{line['rule']} {line['name']}".strip(): line for line in digest["findings"]},
+        "findings_assessed": digest["findings_assessed"],
         "equipment": {line["name"]: line for line in digest.get("equipment", [])},
     }
     assert _restricted(found, expected) == expected
+    if "findings" in expected:
+        assert found["findings"].keys() == expected["findings"].keys(), "no finding is invented"
 
 
 WHOLE = ("seconds", "bad_causes", "drops", "ledger")

@@ -1,0 +1,192 @@
+"""Indicators of the plant: evidence for diagnosis schemes, never a score or a level. Pure.
+
+Which there are, what each is made of, its bins and the standard it follows are data (``indicators.json``).
+An indicator of machines is made from the sums of those machines that have what it needs.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Literal
+
+import msgspec
+from msgspec import UNSET
+
+from agent.config.model import EnterpriseSection
+from agent.digest.equipment.kpi import NO_FAILURE, NO_STATE, NOTHING, PRODUCTS, Kpi, kpis
+from agent.digest.equipment.spec import MachineSpec
+from agent.digest.equipment.sums import MachineSums, add
+from agent.digest.report import IndicatorLine, Number, number
+from agent.digest.rollups import Sums
+from agent.digest.spec import DigestSpec
+
+NOT_DECLARED = "not declared in [enterprise] inventory"
+NO_MACHINE = "no machine is configured, or none whose figures may leave the plant"
+NO_KEY_MACHINE = "no machine is configured with key_process = true"
+NO_KEY_INVENTORY = "machines and numerically controlled machines of the key processes are not declared"
+ABOVE_ONE = "above 1: correct [enterprise] inventory"
+
+
+class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One indicator: a ``kpi`` over all machines, or ``numerator`` ÷ ``denominator`` of :func:`figures`.
+
+    ``edges``: upper ends of its bins but the last, ascending. ``known_by``: what its coverage is told from.
+    """
+
+    code: str
+    basis: Literal["measured", "declared", "mixed"]
+    standard: str
+    kpi: str = ""
+    numerator: str = ""
+    denominator: str = ""
+    edges: tuple[float, ...] = ()
+    known_by: Literal["states", "energy"] = "states"
+
+
+class Mapped(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``links``: business links and the inputs of a machine that show that a link is collected automatically.
+    ``protocols``: drivers that speak a mainstream protocol over a standard interface."""
+
+    name: str
+    protocols: tuple[str, ...]
+    links: dict[str, tuple[str, ...]]
+    rows: tuple[Row, ...]
+
+
+@cache
+def mapping() -> Mapped:
+    """The mapping in force."""
+    return msgspec.json.decode((files("agent.digest") / "indicators.json").read_bytes(), type=Mapped)
+
+
+def indicators(
+    spec: DigestSpec, enterprise: EnterpriseSection, sums: Sums, mapped: Mapped | None = None
+) -> tuple[IndicatorLine, ...]:
+    """All rows of the mapping, in its order; what cannot be told is null with the reason."""
+    mapped = mapped or mapping()
+    known = figures(spec, enterprise, sums, mapped)
+    public = {machine.name: sums.machines[machine.name] for machine in _public(spec) if machine.name in sums.machines}
+    return tuple(_of_machines(row, list(public.values())) if row.kpi else _of_plant(row, known, sums)
+                 for row in mapped.rows)  # fmt: skip
+
+
+Figure = tuple[float | None, str]
+"""A number, or None and why it is not known."""
+
+
+def figures(spec: DigestSpec, enterprise: EnterpriseSection, sums: Sums, mapped: Mapped) -> Mapping[str, Figure]:
+    """The numbers that indicators are made of, by the names that the mapping uses.
+
+    ``connected``: machines with a device that delivered good data; devices where no machine is configured.
+    """
+    delivering = {name for name, each in sums.devices.items() if each.good}
+    public = _public(spec)
+    connected = [each for each in spec.machines if each.devices & delivering]
+    driver = {device.name: device.driver for device in spec.devices}
+    key = [each for each in public if each.key_process]
+    standard = [each for each in key if any(driver.get(name) in mapped.protocols for name in each.devices & delivering)]
+    collected = {name for each in public for name in _collected(sums.machines.get(each.name))}
+    inventory = enterprise.inventory
+    return {
+        "declared_total": _declared(inventory.production_equipment if inventory else None),
+        "declared_digital": _declared(inventory.digital if inventory else None),
+        "declared_key": (None, NO_KEY_INVENTORY),
+        "declared_key_nc": (None, NO_KEY_INVENTORY),
+        "connected": (float(len(connected) if spec.machines else len(delivering)), ""),
+        "links": (float(len(mapped.links)), ""),
+        "links_collected": (float(sum(bool(collected & {*inputs}) for inputs in mapped.links.values())), ""),
+        "key_machines": (float(len(key)), "" if key else NO_KEY_MACHINE),
+        "key_standard": (float(len(standard)), ""),
+    }
+
+
+def _public(spec: DigestSpec) -> list[MachineSpec]:
+    return [machine for machine in spec.machines if not machine.refusal]
+
+
+def _declared(count: int | None) -> Figure:
+    return (None, NOT_DECLARED) if count is None else (float(count), "")
+
+
+def _collected(sums: MachineSums | None) -> list[str]:
+    """Which inputs of a machine have told anything."""
+    if sums is None:
+        return []
+    told = [name for name in ("produced", "good", "scrap", "rework") if getattr(sums, name) is not None]
+    if any(held for state, held in sums.states.items() if state != "unknown"):
+        told.append("known_state")
+    return [*told, "energy"] if sums.energy_known_us else told
+
+
+def _of_plant(row: Row, known: Mapping[str, Figure], sums: Sums) -> IndicatorLine:
+    (top, why_top), (bottom, why_bottom) = known[row.numerator], known[row.denominator]
+    reason = why_bottom or why_top or (NOTHING if not bottom else "")
+    value = None if reason or top is None or not bottom else top / bottom
+    expected = sum(each.expected for each in sums.devices.values())
+    good = sum(each.good for each in sums.devices.values())
+    coverage = None if row.basis == "declared" or not expected else good / expected
+    return _line(row, "1", value, (top, bottom), coverage, reason or (ABOVE_ONE if value and value > 1 else ""))
+
+
+def _of_machines(row: Row, machines: Sequence[MachineSums]) -> IndicatorLine:
+    needed = PRODUCTS.get(row.kpi, (row.kpi,))
+    reasons: list[str] = []
+    summed: MachineSums | None = None
+    for machine in machines:
+        lines = {each.code: each for each in kpis(machine)}
+        missing = [lines[code].reason for code in needed if not _usable(lines[code])]
+        reasons += missing
+        if not missing:
+            summed = machine if summed is None else add(summed, machine)
+    if summed is None:
+        unit = _kpi(MachineSums(), row.kpi).unit
+        return _line(row, unit, None, (None, None), None, reasons[0] if reasons else NO_MACHINE)
+    kpi = _kpi(summed, row.kpi)
+    known = summed.energy_known_us if row.known_by == "energy" else summed.span_us - summed.states.get("unknown", 0)
+    coverage = known / summed.span_us if summed.span_us else None
+    return _line(row, kpi.unit, kpi.value, (kpi.numerator, kpi.denominator), coverage, kpi.reason)
+
+
+def _kpi(sums: MachineSums, code: str) -> Kpi:
+    return next(each for each in kpis(sums) if each.code == code)
+
+
+def _usable(kpi: Kpi) -> bool:
+    """Whether a machine's part can be added: it is known, be it 0."""
+    return kpi.value is not None or kpi.reason in (NOTHING, NO_STATE, NO_FAILURE)
+
+
+def _line(
+    row: Row,
+    unit: str,
+    value: float | None,
+    terms: tuple[float | None, float | None],
+    coverage: float | None,
+    reason: str,
+) -> IndicatorLine:
+    return IndicatorLine(
+        code=row.code,
+        value=_number(value),
+        unit=unit,
+        numerator=_number(terms[0]),
+        denominator=_number(terms[1]),
+        basis=row.basis,
+        coverage=_number(coverage),
+        standard=row.standard,
+        reason=reason or UNSET,
+        bin=_bin(row.edges, value) if row.edges and value is not None else UNSET,
+    )
+
+
+def _bin(edges: Sequence[float], value: float) -> str:
+    """``(20,40]``, in percent; the first one holds 0."""
+    place = bisect_left(edges, value)
+    low, high = ([0.0, *edges][place] * 100, [*edges, 1.0][place] * 100)
+    return f"{'(' if place else '['}{low:.0f},{high:.0f}]"
+
+
+def _number(value: float | None) -> Number:
+    return None if value is None else number(value)

@@ -1,4 +1,4 @@
-"""The demonstration: simulated plant → agent → reference platform, on this machine alone.
+"""The demonstration: simulated plant → agent ⇄ reference platform, on this machine alone.
 
 ``scripts/demo`` makes the environment and calls this. Standard library only: what is shown is what the
 installed agent does, seen through its command line, its local API and the platform's API.
@@ -19,6 +19,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from string import Template
 
+from scripts.sandbox.demo_remote import Administrator
 from scripts.sandbox.demo_summary import ROOT, Place, Summary, command, get, gongfu_edge, text
 from scripts.sandbox.processes import Failed, Processes, free_port
 
@@ -31,7 +32,7 @@ SETTLE_S = 20.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the demonstration; 0 only if digests were accepted and verified (or it was ended by Ctrl-C)."""
+    """Run the demonstration; 0 only if all that it shows came about (or it was ended by Ctrl-C)."""
     parser = argparse.ArgumentParser(prog="scripts/demo", description="Simulated plant → agent → reference platform.")
     parser.add_argument("--for", dest="duration", type=seconds, metavar="60s", help="end after so long with a summary")
     parser.add_argument("--speed", type=float, default=5.0, help="how many times as fast as real the plant runs")
@@ -62,7 +63,7 @@ def seconds(text: str) -> float:
 
 
 def configuration(values: Mapping[str, object]) -> str:
-    """The agent's configuration for DATA, PLATFORM, CONSOLE, PERIOD, MODBUS, OPCUA and SERIAL."""
+    """The agent's configuration for DATA, PLATFORM, CONSOLE, PERIOD, TRUST, MODBUS, OPCUA and SERIAL."""
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(values)
 
 
@@ -82,7 +83,8 @@ class Demo:
         self._truth = Tail(run / "truth.jsonl")
         self._agent_log = Tail(run / "agent.log")
         self._digests = 0
-        self._place = Place(run, self._platform)
+        self._place = Place(run, self._platform, f"http://{self._console}")
+        self._administrator = Administrator(self._place, processes, self._modbus, _tell)
 
     def start(self) -> None:
         """Start plant, platform and agent, one after the other, and say where they are."""
@@ -96,11 +98,12 @@ class Demo:
         port = self._platform.rpartition(":")[2]
         data = ["--data", str(run / "platform")]
         self._processes.start("platform", [*python, "scripts.sandbox.platform", "--port", port, *data], cwd=ROOT)
+        self._administrator.make_key(run / "platform")
         ready("the plant", lambda: "units 1 and 2" in text(run / "plant.log"))
         ready("the platform", lambda: get(f"{self._platform}/api/v1/gateways") is not None)
         values = {"DATA": run / "data", "PLATFORM": f"{self._platform}/api/v1", "CONSOLE": self._console}
         values |= {"PERIOD": f"{self._options.period:g}s", "MODBUS": self._modbus, "SERIAL": serial}
-        values |= {"OPCUA": self._opcua}
+        values |= {"OPCUA": self._opcua, "TRUST": run / "admins.jwks"}
         (run / "config.toml").write_text(configuration(values), encoding="utf-8")
         token = command([*python, "scripts.sandbox.platform", "token", *data], cwd=ROOT).split()[-1]
         print(self._place.agent("enroll", "--url", f"{self._platform}/api/v1", "--token", token).strip())
@@ -111,7 +114,7 @@ class Demo:
     def follow(self) -> int:
         """Tell what happens, until the time is up (then 0 or 1 by the summary) or Ctrl-C."""
         end = None if self._options.duration is None else time.monotonic() + self._options.duration
-        while end is None or time.monotonic() < end:
+        while end is None or time.monotonic() < end or not self._administrator.done:
             self._tell_news()
             self._processes.check()
             time.sleep(POLL_S)
@@ -122,13 +125,15 @@ class Demo:
         speed, period = f"{self._options.speed:g}", f"{self._options.period:g} s"
         print(f"""
   platform       {self._platform}/      what arrives there, and whether it could be verified
+                 {self._platform}/fleet what each gateway shall run, what it runs, and why
   local console  http://{self._console}/      the agent's own page
   logs, data     {self._run.relative_to(ROOT)}/
 
   A press and its meter (Modbus TCP), a compressor (Modbus RTU on a pseudo-terminal) and a machining centre
   (OPC UA) run {speed} times as fast as real. The agent reads them, keeps what it read, and reports a signed
   digest every {period}.
-  Only the digest leaves; the samples stay here.{"" if self._options.duration else "  Ctrl-C ends it."}
+  Only the digest leaves; the samples stay here. In a moment an administrator sends it a good revision of
+  its configuration, then one with a wrong register.{"" if self._options.duration else "  Ctrl-C ends it."}
 """)
 
     def _tell_news(self) -> None:
@@ -139,6 +144,7 @@ class Demo:
         for line in self._agent_log.lines():
             if re.search(r"\b(WARNING|ERROR|CRITICAL)\b", line):
                 _tell("agent", line)
+        self._administrator.go_on()
         report = self._place.report()
         if report["digests"] > self._digests:
             self._digests = report["digests"]
@@ -155,13 +161,15 @@ class Demo:
         built = json.loads(self._place.agent("status", "--json"))["digests"]["built"]
         self._processes.stop("agent")
         summary = Summary.gather(self._place, built)
-        print(summary.text())
-        print("demo: digests were accepted and verified" if summary.good else f"demo: FAILED → logs: {self._run}")
-        return 0 if summary.good else 1
+        remote = self._administrator.outcome
+        print(f"{summary.text()}{remote.text()}\n")
+        good = summary.good and remote.good
+        done = "demo: digests were accepted and verified, a good revision applied and a bad one refused"
+        print(done if good else f"demo: FAILED → logs: {self._run}")
+        return 0 if good else 1
 
     def _waiting_digests(self) -> int:
-        status = json.loads(get(f"http://{self._console}/api/status") or b"{}")
-        return int(status.get("digests", {}).get("pending", 0))
+        return int(self._place.status().get("digests", {}).get("pending", 0))
 
 
 class Tail:

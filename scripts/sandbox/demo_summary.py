@@ -22,14 +22,23 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A demonstration's folder, with the agent's configuration in it, and its platform's root URL."""
+    """A demonstration's folder, with the agent's configuration in it, and the root URLs of platform and agent."""
 
     run: Path
     platform: str
+    console: str
 
     def agent(self, *arguments: str) -> str:
         """What a command of the agent prints. Raises Failed."""
         return command([*gongfu_edge(), *arguments, "--config", str(self.run / "config.toml")], cwd=self.run)
+
+    def plain(self, *arguments: str, codes: Sequence[int] = (0,)) -> str:
+        """What a command prints that is not about the agent. Raises Failed when it ends with another code."""
+        return command([*gongfu_edge(), *arguments], cwd=self.run, codes=codes)
+
+    def status(self) -> dict[str, Any]:
+        """What the running agent says of itself; empty while it does not answer."""
+        return dict(json.loads(get(f"{self.console}/api/status") or b"{}"))
 
     def report(self) -> dict[str, Any]:
         """What the platform says of our gateway's chain, verified from the bytes that it stored."""
@@ -180,10 +189,10 @@ def gongfu_edge() -> list[str]:
     return [str(installed)] if installed.exists() else [sys.executable, "-m", "agent.cli.main"]
 
 
-def command(line: Sequence[str], *, cwd: Path) -> str:
+def command(line: Sequence[str], *, cwd: Path, codes: Sequence[int] = (0,)) -> str:
     """What a command prints. Raises Failed with its last line when it fails."""
     code, out, error = _run(line, cwd)
-    if code:
+    if code not in codes:
         said = (error or out).strip().splitlines() or ["it said nothing"]
         # Only the first words: the others may hold a token.
         raise Failed(f"{Path(line[0]).name} {' '.join(line[1:3])} failed: {said[-1]}")

@@ -38,6 +38,7 @@ class Processes:
     def __init__(self, logs: Path) -> None:
         self._logs = logs
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._ending: set[str] = set()
 
     def __enter__(self) -> Processes:
         return self
@@ -46,8 +47,10 @@ class Processes:
         for name in reversed(list(self._running)):
             self.stop(name)
 
-    def start(self, name: str, command: Sequence[str], *, cwd: Path) -> None:
-        """Start a process with its output in ``<logs>/<name>.log``."""
+    def start(self, name: str, command: Sequence[str], *, cwd: Path, ends: bool = False) -> None:
+        """Start a process with its output in ``<logs>/<name>.log``; ``ends``: it shall end by itself."""
+        if ends:
+            self._ending.add(name)
         with (self._logs / f"{name}.log").open("wb") as log:
             self._running[name] = subprocess.Popen(
                 command,
@@ -59,6 +62,13 @@ class Processes:
                 start_new_session=True,
                 preexec_fn=_die_with_parent if sys.platform == "linux" else None,
             )
+
+    def ended(self, name: str) -> int | None:
+        """The exit code of a process that ends by itself, once; None while it runs."""
+        code = self._running[name].poll()
+        if code is not None:
+            del self._running[name]
+        return code
 
     def stop(self, name: str) -> int:
         """End a process (TERM, then KILL to its whole group); its exit code."""
@@ -77,7 +87,7 @@ class Processes:
     def check(self) -> None:
         """Raise :class:`Failed` when one has ended by itself."""
         for name, process in self._running.items():
-            if process.poll() is not None:
+            if name not in self._ending and process.poll() is not None:
                 log = self._logs / f"{name}.log"
                 lines = log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
                 raise Failed(f"the {name} ended with code {process.returncode}: {lines[-1]} (log: {log})")

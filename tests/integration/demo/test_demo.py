@@ -26,7 +26,7 @@ def start(*arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def test_two_demos_at_once_have_their_digests_accepted_and_verified() -> None:
+def test_two_demos_at_once_have_their_digests_verified_and_their_revisions_judged() -> None:
     demos = [start("--for", "8s"), start("--for", "8s")]
     said = [demo.communicate(timeout=ENOUGH_S)[0] for demo in demos]
     assert [demo.returncode for demo in demos] == [0, 0], said
@@ -41,6 +41,11 @@ def test_two_demos_at_once_have_their_digests_accepted_and_verified() -> None:
         assert re.search(r"compressor-1 +6 +\d+ +0\n", each), each
         assert re.search(r"cnc-1 +11 +\d+ +0\n", each), each
         assert re.search(r"of OPC UA +digest \d+ has 6 tags of it, such as cnc-1\.\w+ mean \d", each), each
+        assert re.search(r"revision 1 +applied live", each), each
+        assert re.search(
+            r"revision 2 +refused by the dry run: dry_run_failed: meter-1\.energy: \S+ kWh → nothing", each
+        )
+        assert re.search(r"meter-1 +8 +\d+ +0\n", each), each
     assert len({re.search(r"local console +(\S+)", each)[1] for each in said}) == 2  # type: ignore[index]
 
 

@@ -10,11 +10,15 @@ import socket
 import sys
 import time
 from pathlib import Path
+from string import Template
 
 import pytest
 
+from agent.config.difference import difference
+from agent.config.overlay import Overlay
 from agent.config.parse import load
 from scripts.sandbox.demo import Tail, _run_folder, configuration, seconds
+from scripts.sandbox.demo_remote import ENERGY, OVERLAY, Outcome
 from scripts.sandbox.demo_summary import Kept, Summary, digested, kept, parts, sent
 from scripts.sandbox.processes import Failed, Processes, free_port
 
@@ -107,10 +111,35 @@ def test_tail_gives_whole_lines_once(tmp_path: Path) -> None:
 
 def test_configuration_is_valid(tmp_path: Path) -> None:
     values = {"DATA": tmp_path, "PLATFORM": "http://127.0.0.1:8480/api/v1", "CONSOLE": "127.0.0.1:8470"}
-    values |= {"PERIOD": "5s", "MODBUS": 5020, "OPCUA": 4850, "SERIAL": tmp_path / "tty"}
+    values |= {"PERIOD": "5s", "MODBUS": 5020, "OPCUA": 4850, "SERIAL": tmp_path / "tty", "TRUST": tmp_path / "x"}
     (tmp_path / "config.toml").write_text(configuration(values), encoding="utf-8")
     loaded = load(tmp_path / "config.toml")
     assert [device.name for device in loaded.devices] == ["press-1", "meter-1", "compressor-1", "cnc-1"]
+    meters = []
+    for energy in ENERGY.values():
+        overlay = Template(OVERLAY.read_text(encoding="utf-8")).substitute(MODBUS=5020, ENERGY=energy)
+        changed = load(tmp_path / "config.toml", overlay=Overlay(overlay, "overlay"))
+        assert difference(loaded, changed).altered == ("meter-1",)
+        meters.append(next(device for device in changed.devices if device.name == "meter-1"))
+    good, bad = ({tag.series: tag.point.address for tag in meter.tags} for meter in meters)
+    local = {tag.series: tag.point.address for tag in loaded.devices[1].tags}
+    assert good == local | {"meter-1.power_factor": "holding:0x202A"} and bad != good
+
+
+def test_an_outcome_is_good_only_if_both_revisions_ended_as_they_shall() -> None:
+    assert Outcome(True, True, "dry_run_failed: x").good
+    assert not Outcome(True, False).good and not Outcome(False, True).good and not Outcome().good
+    assert "NOT applied" in Outcome().text() and "the platform says nothing of it" in Outcome().text()
+
+
+def test_a_process_that_ends_by_itself_is_no_failure(tmp_path: Path) -> None:
+    with Processes(tmp_path) as processes:
+        processes.start("job", [sys.executable, "-c", "raise SystemExit(3)"], cwd=tmp_path, ends=True)
+        code = None
+        while code is None:
+            processes.check()
+            code = processes.ended("job")
+    assert code == 3
 
 
 def test_durations() -> None:

@@ -19,6 +19,7 @@ import ctypes
 import json
 import logging
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -55,6 +56,15 @@ def node(name: str, uri: str = LAB) -> str:
     return f"nsu={uri};s={name}"
 
 
+def lasting_port() -> int:
+    """A free port that stays free while its server is away: none of those that the system gives to clients."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
 class Nursery:
     """The process that servers are forked from."""
 
@@ -85,10 +95,7 @@ class Nursery:
     @contextlib.contextmanager
     def server(self, *nodes: Node, started: bool = True, **plan: Any) -> Iterator[Server]:
         """A server with these nodes; ``plan``: see :meth:`Server.start`."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        made = Server(self, port, list(nodes), plan)
+        made = Server(self, lasting_port(), list(nodes), plan)
         try:
             if started:
                 made.start()

@@ -49,6 +49,16 @@ async def test_a_server_that_is_away_at_the_start_is_read_when_it_comes(nursery:
             await device.flows(within_s=RETURN_S)
 
 
+async def test_a_server_that_was_away_for_long_is_read_soon_after_its_return(nursery: Nursery) -> None:
+    with nursery.server(*NODES, ticking=TICK_S) as server:
+        async with watched(server.url, *TAGS) as device:
+            await device.flows()
+            server.kill()
+            await until(lambda: device.snapshot.reconnects >= 6, "six attempts", within_s=60.0)
+            server.start()
+            await device.flows(within_s=RETURN_S)
+
+
 async def test_namespaces_in_another_order_after_a_restart(nursery: Nursery) -> None:
     nodes = (double("a", 1.0), double("a", 1000.0, uri=OTHER))
     tags = (tag("a"), tag("a", OTHER) | {"name": "other"})

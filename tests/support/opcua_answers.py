@@ -167,6 +167,18 @@ def alike(draw: st.DrawFn) -> list[ua.DataValue]:
     return draw(st.lists(data_values(scalar, mask), min_size=1, max_size=20))
 
 
+@st.composite
+def runs(draw: st.DrawFn) -> list[ua.DataValue]:
+    """Long runs of values of one type each, some types being equally long on the wire."""
+    found: list[ua.DataValue] = []
+    for _ in range(draw(st.integers(1, 4))):
+        name = draw(st.sampled_from(["Double", "Int64", "UInt64", "DateTime", "Float", "Boolean", "String"]))
+        variant = ua.Variant(draw({**SCALARS, **TEXTS}[name]), ua.VariantType[name])
+        value = draw(data_values(st.just(variant), draw(st.sampled_from([0, 2, 2, 3]))))
+        found += [value] * draw(st.integers(1, 90))
+    return found
+
+
 def numbered(found: st.SearchStrategy[list[ua.DataValue]]) -> st.SearchStrategy[list[Item]]:
     """With client handles."""
     return found.flatmap(

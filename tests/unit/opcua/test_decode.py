@@ -22,6 +22,7 @@ from tests.support.opcua_answers import (
     numbered,
     publish_bytes,
     read_bytes,
+    runs,
     same,
     same_publish,
 )
@@ -76,6 +77,27 @@ def test_a_read_of_values_of_any_shapes_is_as_the_library_reads_it(found: list[u
     assert same(columns, values.read_response(body, len(found)))
 
 
+@given(runs())
+def test_long_runs_of_several_shapes_are_as_the_library_reads_them(found: list[ua.DataValue]) -> None:
+    body = read_bytes(found)
+    columns = decode.read_response(body, len(found))
+    assert columns is not None
+    assert same(columns, by_library(body))
+    body = publish_bytes(list(enumerate(found)))
+    published = decode.publish_response(body)
+    assert published is not None
+    assert same(published.items, by_library(body))
+
+
+@pytest.mark.parametrize("most", [16, 17, 60, 80, 81, 500])
+def test_a_run_ends_where_a_type_of_equal_length_begins(most: int) -> None:
+    found = [value(float(n)) for n in range(most)] + [value(n, ua.VariantType.Int64) for n in range(most)]
+    columns = decode.read_response(read_bytes(found), 2 * most)
+    assert columns is not None
+    assert columns.value.tolist() == [float(n) for n in range(most)] * 2
+    assert columns.kind.tolist() == [11] * most + [8] * most
+
+
 @st.composite
 def mutated(draw: st.DrawFn, body: bytes) -> bytes:
     """Bytes of an answer with some changed, lost, put in or repeated."""
@@ -101,7 +123,7 @@ def mutated(draw: st.DrawFn, body: bytes) -> bytes:
 
 
 @FUZZ
-@given(st.data(), numbered(alike() | MIXED))
+@given(st.data(), numbered(alike() | MIXED | runs()))
 def test_damaged_answers_are_read_as_the_library_reads_them_or_refused(
     data: st.DataObject, items: list[tuple[int, ua.DataValue]]
 ) -> None:

@@ -21,6 +21,8 @@ from string import Template
 
 from scripts.sandbox.demo_remote import Administrator
 from scripts.sandbox.demo_summary import ROOT, Place, Summary, command, get, gongfu_edge, text
+from scripts.sandbox.plant.cnc import MACHINING_S
+from scripts.sandbox.plant.press import NOMINAL_CYCLE_S
 from scripts.sandbox.processes import Failed, Processes, free_port
 
 TEMPLATE = Path(__file__).with_name("demo.toml")
@@ -63,7 +65,7 @@ def seconds(text: str) -> float:
 
 
 def configuration(values: Mapping[str, object]) -> str:
-    """The agent's configuration for DATA, PLATFORM, CONSOLE, PERIOD, TRUST, MODBUS, OPCUA and SERIAL."""
+    """The agent's configuration for DATA, PLATFORM, CONSOLE, PERIOD, TRUST, MODBUS, OPCUA, SERIAL and both CYCLEs."""
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(values)
 
 
@@ -104,6 +106,9 @@ class Demo:
         values = {"DATA": run / "data", "PLATFORM": f"{self._platform}/api/v1", "CONSOLE": self._console}
         values |= {"PERIOD": f"{self._options.period:g}s", "MODBUS": self._modbus, "SERIAL": serial}
         values |= {"OPCUA": self._opcua, "TRUST": run / "admins.jwks"}
+        # Seconds of the plant pass faster than those of the clock by which the agent measures.
+        cycles = {"PRESS_CYCLE": NOMINAL_CYCLE_S, "CNC_CYCLE": MACHINING_S}
+        values |= {name: f"{cycle / self._options.speed:g}s" for name, cycle in cycles.items()}
         (run / "config.toml").write_text(configuration(values), encoding="utf-8")
         token = command([*python, "scripts.sandbox.platform", "token", *data], cwd=ROOT).split()[-1]
         print(self._place.agent("enroll", "--url", f"{self._platform}/api/v1", "--token", token).strip())

@@ -15,7 +15,7 @@ from random import Random
 from scripts.sandbox.plant.press import Event
 
 PROGRAM = "O1021 BRACKET-LH"
-_MACHINING_S, _SPREAD_S = 18.0, 0.4
+MACHINING_S, _SPREAD_S = 18.0, 0.4
 _LOADING_S = (3.0, 5.0)
 _WAITING_S = (20.0, 90.0)
 _FAULT_S = (15.0, 60.0)
@@ -92,7 +92,7 @@ class Cnc:
     def _make(self, kind: str, start: float) -> Segment:
         match kind:
             case "machining":
-                seconds = max(self._random.gauss(_MACHINING_S, _SPREAD_S), _MACHINING_S / 2)
+                seconds = max(self._random.gauss(MACHINING_S, _SPREAD_S), MACHINING_S / 2)
                 return Segment(kind, ItemState.EXECUTING, start, seconds)
             case "fault":
                 alarm = self._random.choice(ALARMS)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from scripts.sandbox.platform import parts
+from scripts.sandbox.platform.diagnosis_view import diagnosis
 from scripts.sandbox.platform.html import Child, Markup, both, el, join, page, table
 from scripts.sandbox.platform.store import Gateway, StoredDigest
 from scripts.sandbox.platform.verify import ChainReport
@@ -88,6 +89,7 @@ def _readable(content: dict[str, Any]) -> Markup:
                 ("Agent", "程序版本", header.get("agent_version", "–")),
             ]
         ),
+        diagnosis(content),
         el("h2", both("Coverage", "数据覆盖")),
         _coverage_section(parts.member(content, "coverage")),
         el("h2", both("Tags", "点位汇总")),

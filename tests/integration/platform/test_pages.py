@@ -4,13 +4,17 @@ import json
 import time
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from agent.config.model import FileSection, GatewaySection
+from agent.digest.build import build
+from agent.digest.report import encode as build_bytes
 from agent.platform_status import platform_status
 from scripts.sandbox.platform import Settings
 from tests.support.control_bundles import Signer
+from tests.support.digest_plants import scenario
 from tests.support.health_status import DOWN, DeviceNow, status
 from tests.support.platform_admin import FakeAdmin, lasting, pin
 from tests.support.platform_gateway import FakeGateway, encode, make_digest, platform_with_gateway
@@ -82,6 +86,47 @@ async def test_pages_lead_from_gateways_to_a_digest(tmp_path: Path) -> None:
             assert expected in digest.text, expected
         rejected = await _read(gateway, f"/gateways/{gateway.id}/digests/2")
         assert "/kind" in rejected.text
+
+
+def _diagnosed(folder: str) -> dict[str, Any]:
+    """Sections of a digest that an agent built from a scenario."""
+    inputs, _ = scenario(Path(__file__).parents[2] / "testcases" / folder)
+    built = json.loads(build_bytes(build(inputs)))
+    return {name: built[name] for name in ("equipment", "indicators", "findings", "findings_assessed", "tables")}
+
+
+async def test_machines_findings_and_indicators_are_shown(tmp_path: Path) -> None:
+    async with platform_with_gateway(tmp_path) as (_, gateway):
+        await gateway.deliver(**_diagnosed("digest-findings-shift"))
+        text = (await _read(gateway, f"/gateways/{gateway.id}/digests/1")).text
+    for expected in ("43.5 %", "69.4 %", "63.0 %", "99.3 %", "70.2222 kWh", "micro 短停 3"):
+        assert expected in text, expected
+    for expected in (
+        "Micro-stops",
+        "短暂停机频繁",
+        "micro_share 0.375 > 0.3",
+        "Shorten changeovers (SMED).",
+        "data 数据有误",
+    ):
+        assert expected in text, expected
+    assert "MIIT24.DATA_LINKS" in text and "4 ÷ 5" in text and "80.0 %" in text
+
+
+async def test_what_cannot_be_told_is_shown_with_its_reason(tmp_path: Path) -> None:
+    changes = _diagnosed("digest-indicators")
+    changes["equipment"].append({"name": "secret", "key_process": False, "withheld": "sensitivity 3 never leaves"})
+    changes["findings"][0]["name"] = changes["findings"][1]["reason"] = changes["indicators"][0]["reason"] = EVIL
+    async with platform_with_gateway(tmp_path) as (_, gateway):
+        assert (await gateway.deliver(**changes)).status == 201
+        text = (await _read(gateway, f"/gateways/{gateway.id}/digests/1")).text
+    for expected in (
+        "sensitivity 3 never leaves",
+        "Insufficient evidence for 3",
+        "8 h are needed",
+        "energy is not measured",
+    ):
+        assert expected in text, expected
+    assert text.count(EVIL) >= 3 and "bin (60,100] %" in text
 
 
 async def test_everything_shown_is_escaped(tmp_path: Path) -> None:

@@ -112,9 +112,11 @@ def test_tail_gives_whole_lines_once(tmp_path: Path) -> None:
 def test_configuration_is_valid(tmp_path: Path) -> None:
     values = {"DATA": tmp_path, "PLATFORM": "http://127.0.0.1:8480/api/v1", "CONSOLE": "127.0.0.1:8470"}
     values |= {"PERIOD": "5s", "MODBUS": 5020, "OPCUA": 4850, "SERIAL": tmp_path / "tty", "TRUST": tmp_path / "x"}
+    values |= {"PRESS_CYCLE": "0.84s", "CNC_CYCLE": "3.6s"}
     (tmp_path / "config.toml").write_text(configuration(values), encoding="utf-8")
     loaded = load(tmp_path / "config.toml")
     assert [device.name for device in loaded.devices] == ["press-1", "meter-1", "compressor-1", "cnc-1"]
+    assert [machine.name for machine in loaded.file.equipment] == ["press-1", "cnc-1"]
     meters = []
     for energy in ENERGY.values():
         overlay = Template(OVERLAY.read_text(encoding="utf-8")).substitute(MODBUS=5020, ENERGY=energy)

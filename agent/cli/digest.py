@@ -10,6 +10,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from agent.cli.main import parser_for
 from agent.cli.stores import reading
@@ -19,10 +20,12 @@ from agent.table import table
 
 if TYPE_CHECKING:
     from agent.buffer.records import DigestRecord
+    from agent.buffer.store import Store
     from agent.config.model import Configuration
 
 EXAMPLE = """  gongfu-edge digest list
   gongfu-edge digest show 12
+  gongfu-edge digest show --day 2026-11-23
   gongfu-edge digest preview
   gongfu-edge digest export evidence/
   gongfu-edge digest verify evidence/ --keys keys.jwks"""
@@ -34,8 +37,13 @@ def main(arguments: Sequence[str]) -> int:
     commands = parser.add_subparsers(dest="action", required=True, metavar="list|show|preview|export|verify")
     listing = commands.add_parser("list", help="digests, newest first")
     listing.add_argument("--limit", type=int, default=50)
-    show = commands.add_parser("show", help="the exact bytes of one digest, indented on a terminal")
-    show.add_argument("seq", type=int)
+    show = commands.add_parser(
+        "show", help="the exact bytes of one digest, indented on a terminal; or a day, week or month from its sums"
+    )
+    which = show.add_mutually_exclusive_group(required=True)
+    which.add_argument("seq", type=int, nargs="?")
+    for kind in ("day", "week", "month"):
+        which.add_argument(f"--{kind}", metavar="2026-11-23", help=f"the {kind} of the plant that holds this date")
     commands.add_parser("preview", help="the running period as it would be reported now")
     export = commands.add_parser("export", help="<seq>.json, <seq>.json.jws and keys.jwks into a folder")
     export.add_argument("directory", type=Path)
@@ -83,6 +91,8 @@ async def _run(options: Namespace) -> int:
             ]
             print(table(("seq", "kind", "from", "to", "state", "bytes", "reason"), rows))
             return 0
+        if options.action == "show" and options.seq is None:
+            return await _show_summary(options, configuration, store)
         if options.action == "show":
             record = await store.digest(options.seq)
             if record is None:
@@ -101,6 +111,21 @@ async def _run(options: Namespace) -> int:
     print(f"{count} digests written to {options.directory}")
     if aside:
         print(f"{len(aside)} that are no part of the chain (this disk was restored) written to set-aside/ there")
+    return 0
+
+
+async def _show_summary(options: Namespace, configuration: Configuration, store: Store) -> int:
+    from agent.digest.report import encode_any
+    from agent.digest.rollups import DAY, days_of
+    from agent.digest.summary import Kind, look_back, span_of, summary
+
+    kinds: tuple[Kind, ...] = ("day", "week", "month")
+    kind, text = next((kind, text) for kind in kinds if (text := getattr(options, kind)) is not None)
+    span = span_of(kind, text, ZoneInfo(configuration.file.gateway.timezone))
+    made = summary(kind, span, days_of(await store.rollups(DAY, look_back(span), span.end)), configuration)
+    if made is None:
+        raise GongfuError(f"no digest has been built for the {kind} of {text}", remedy="see: gongfu-edge digest list")
+    _print(encode_any(made))
     return 0
 
 

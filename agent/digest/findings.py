@@ -78,12 +78,12 @@ def rules() -> Rules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
-    """What rules on the gateway itself look at."""
+    """What rules on the gateway itself look at. ``clock_offset_s``: None where it is not known any more."""
 
     connected: float | None
     declared: float | None
-    clock_offset_s: float
-    clock_trusted: bool
+    clock_offset_s: float | None
+    clock_trusted: bool = True
 
 
 def windows(days: Sequence[Sums], period: Sums, zone: ZoneInfo) -> dict[str, Sums]:
@@ -146,6 +146,8 @@ def _subjects(rule: Rule, spec: DigestSpec, sums: Mapping[str, Sums], gateway: G
 
 def _gateway(rule: Rule, gateway: Gateway) -> _Subject | None:
     if rule.id == "clock_quality":
+        if gateway.clock_offset_s is None:
+            return None
         doubt = "" if gateway.clock_trusted else CLOCK_UNTRUSTED
         return _Subject("", {"clock_offset_s": abs(gateway.clock_offset_s)}, doubt=doubt)
     if gateway.connected is None or not gateway.declared:

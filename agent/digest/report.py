@@ -355,8 +355,8 @@ def encode(digest: Digest) -> bytes:
     return _ENCODER.encode(digest)
 
 
-def encode_any(digest: dict[str, Any]) -> bytes:
-    """As :func:`encode`, for a digest that may be of another version and keeps all its members."""
+def encode_any(digest: dict[str, Any] | Part) -> bytes:
+    """As :func:`encode`, for a digest that may be of another version and keeps all its members, or any part."""
     return _ENCODER.encode(digest)
 
 

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 
+from agent.buffer.records import DigestRecord, RollupRecord
+from agent.buffer.store import Store
+from agent.config.parse import load
+from agent.digest.rollups import Sums
+from agent.digest.summary import span_of
 from tests.support.agents import gongfu_edge, write_config
 
 
@@ -24,7 +32,15 @@ def test_a_command_that_is_missing_or_unknown_is_said(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [("status",), ("export",), ("ledger",), ("digest", "list"), ("digest", "preview"), ("digest", "export", "out")],
+    [
+        ("status",),
+        ("export",),
+        ("ledger",),
+        ("digest", "list"),
+        ("digest", "preview"),
+        ("digest", "export", "out"),
+        ("digest", "show", "--day", "2026-11-23"),
+    ],
 )
 def test_looking_where_nothing_ran_makes_nothing(tmp_path: Path, command: tuple[str, ...]) -> None:
     config = write_config(tmp_path)
@@ -39,3 +55,23 @@ def test_a_missing_keys_file_is_named_plainly(tmp_path: Path) -> None:
     (tmp_path / "1.json").write_text("{}")
     done = gongfu_edge("digest", "verify", str(tmp_path), "--keys", str(tmp_path / "none.jwks"))
     assert done.returncode == 1 and "No such file" in done.stderr and "Errno" not in done.stderr
+
+
+async def test_a_day_is_shown_from_what_was_kept(tmp_path: Path) -> None:
+    config = write_config(tmp_path)
+    configuration = load(config)
+    folder = Path(configuration.file.gateway.data_dir)
+    folder.mkdir()
+    store = await Store.open(folder / "buffer.db")
+    begin = span_of("day", "2026-11-23", ZoneInfo(configuration.file.gateway.timezone)).start
+    sums = Sums(start=begin, end=begin + 900 * 10**6, covered_us=900 * 10**6)
+    record = DigestRecord(1, "period", sums.start, sums.end, "h", "p", b"{}", "j")
+    await store.add_digest(record, [RollupRecord("day", begin, sums.end, msgspec.json.encode(sums))])
+    await store.close()
+    done = gongfu_edge("digest", "show", "--day", "2026-11-23", "--config", str(config))
+    shown = json.loads(done.stdout)
+    assert (shown["schema"], shown["kind"], shown["recorded_s"]) == ("gongfu.summary/1", "day", 900.0)
+    other = gongfu_edge("digest", "show", "--week", "2026-11-30", "--config", str(config))
+    assert other.returncode == 1 and "no digest has been built for the week of 2026-11-30" in other.stderr
+    both = gongfu_edge("digest", "show", "1", "--day", "2026-11-23", "--config", str(config))
+    assert both.returncode == 2 and "not allowed with argument" in both.stderr

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 
 from agent.buffer.store import Store
@@ -18,6 +19,7 @@ from agent.digest.equipment.sums import MachineSums
 from agent.digest.rollups import days_of, kept_of, total
 from agent.digest.service import DigestService
 from agent.digest.spec import group_interval
+from agent.digest.summary import span_of, summary
 from tests.support.digest_plants import SECOND, batch, configuration, device, tag
 from tests.support.digest_service import SetClock, Unsigned
 
@@ -115,3 +117,16 @@ async def test_a_digest_and_its_sums_are_there_together_or_not_at_all(
     monkeypatch.setattr(store, "add_digest", add)
     assert await service(store, BEGIN + 10 * MINUTE + 10 * SECOND).build_due() == 2
     assert (await lines(store))[1]["failures"] == {"count": 1, "repair_s": 240.0, "between_s": 180.0}
+
+
+async def test_a_day_is_shown_from_its_sums(store: Store) -> None:
+    await recorded(store, [(0, 2), (3, 3), (17, 2)], 20)
+    await service(store, BEGIN + 20 * MINUTE + 10 * SECOND).build_due()
+    zone = ZoneInfo("Asia/Shanghai")
+    days = days_of(await store.rollups("day", 0))
+    shown = [summary("day", span_of("day", date, zone), days, PLANT) for date in ("2026-11-23", "2026-11-24")]
+    assert [each.equipment[0].failures.count for each in shown if each] == [0, 1]  # type: ignore[union-attr]
+    periods = await lines(store)
+    for made, part in zip(shown, (periods[:2], periods[2:]), strict=True):
+        assert made is not None and not isinstance(made.equipment[0].states, msgspec.UnsetType)
+        assert made.equipment[0].states["fault"] == sum(each["states"]["fault"] for each in part)

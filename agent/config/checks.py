@@ -68,6 +68,13 @@ def _check_enterprise(enterprise: EnterpriseSection, place: Place, problems: Pro
     if inventory.digital > inventory.production_equipment:
         message = f"{inventory.digital} is more than production_equipment ({inventory.production_equipment})"
         problems.add((here, "digital"), message, "digital equipment is part of the production equipment")
+    for position, process in enumerate(inventory.key_processes):
+        at: Place = ((here, "key_processes"), position)
+        if process.machines < 1:
+            problems.add((at, "machines"), "must be at least 1", "count the machines of the key process")
+        elif not 0 <= process.nc <= process.machines:
+            message = f"{process.nc} is not between 0 and machines ({process.machines})"
+            problems.add((at, "nc"), message, "count those of them that are numerically controlled")
 
 
 def _check_code(code: str, place: Place, problems: Problems) -> None:

@@ -56,11 +56,19 @@ class Chain(_Section, frozen=True):
     role: str = ""
 
 
+class KeyProcess(_Section, frozen=True):
+    """A key process: how many machines it has, and how many of them are numerically controlled."""
+
+    machines: int
+    nc: int = 0
+
+
 class Inventory(_Section, frozen=True):
     """Declared numbers of equipment."""
 
     production_equipment: int
     digital: int = 0
+    key_processes: tuple[KeyProcess, ...] = ()
 
 
 class EnterpriseSection(_Section, frozen=True):

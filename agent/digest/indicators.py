@@ -26,7 +26,7 @@ from agent.digest.spec import DigestSpec
 NOT_DECLARED = "not declared in [enterprise] inventory"
 NO_MACHINE = "no machine is configured, or none whose figures may leave the plant"
 NO_KEY_MACHINE = "no machine is configured with key_process = true"
-NO_KEY_INVENTORY = "machines and numerically controlled machines of the key processes are not declared"
+NO_KEY_INVENTORY = "no key_processes are declared in [enterprise] inventory"
 ABOVE_ONE = "above 1: correct [enterprise] inventory"
 
 
@@ -90,11 +90,14 @@ def figures(spec: DigestSpec, enterprise: EnterpriseSection, sums: Sums, mapped:
     standard = [each for each in key if any(driver.get(name) in mapped.protocols for name in each.devices & delivering)]
     collected = {name for each in public for name in _collected(sums.machines.get(each.name))}
     inventory = enterprise.inventory
+    processes = inventory.key_processes if inventory else ()
+    # The mean over key processes, each by its own machines: a sum of shares ÷ their number.
+    controlled = sum(each.nc / each.machines for each in processes if each.machines)
     return {
         "declared_total": _declared(inventory.production_equipment if inventory else None),
         "declared_digital": _declared(inventory.digital if inventory else None),
-        "declared_key": (None, NO_KEY_INVENTORY),
-        "declared_key_nc": (None, NO_KEY_INVENTORY),
+        "key_processes": (float(len(processes)), "") if processes else (None, NO_KEY_INVENTORY),
+        "key_processes_nc": (controlled, "") if processes else (None, NO_KEY_INVENTORY),
         "connected": (float(len(connected) if spec.machines else len(delivering)), ""),
         "links": (float(len(mapped.links)), ""),
         "links_collected": (float(sum(bool(collected & {*inputs}) for inputs in mapped.links.values())), ""),

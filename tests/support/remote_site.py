@@ -14,10 +14,10 @@ from typing import Any
 
 from scripts.sandbox.modbus_net import NetServer
 from scripts.sandbox.platform import RunningPlatform, serve
-from scripts.sandbox.processes import free_port
 from tests.support import agents
 from tests.support.control_agent import HOLE, PRESS
 from tests.support.modbus_devices import Bank
+from tests.support.opcua_servers import lasting_port
 
 LOCAL = """
 [gateway]
@@ -150,7 +150,7 @@ class Site:
 async def a_site(folder: Path, *, probation: str = "1s") -> AsyncIterator[Site]:
     """An enrolled gateway whose one administrator is Wang Wei; neither agent nor platform runs yet."""
     async with NetServer("127.0.0.1", 0, {1: Bank(holes=[HOLE])}) as server:
-        site = Site(folder, server, free_port(18_480), free_port(18_700))
+        site = Site(folder, server, lasting_port(), lasting_port())
         (folder / "platform").mkdir()
         site.write_config(probation)
         made = await site.command(

@@ -97,12 +97,13 @@ class Demo:
         plant += ["--opcua-port", str(self._opcua)]
         plant += ["--speed", str(self._options.speed), "--seed", str(SEED)]
         self._processes.start("plant", [*python, "scripts.sandbox.plant", *plant], cwd=ROOT)
+        self._administrator.make_key()
         port = self._platform.rpartition(":")[2]
         data = ["--data", str(run / "platform")]
         self._processes.start("platform", [*python, "scripts.sandbox.platform", "--port", port, *data], cwd=ROOT)
-        self._administrator.make_key(run / "platform")
         ready("the plant", lambda: "units 1 and 2" in text(run / "plant.log"))
         ready("the platform", lambda: get(f"{self._platform}/api/v1/gateways") is not None)
+        self._administrator.pin_key(run / "platform")
         values = {"DATA": run / "data", "PLATFORM": f"{self._platform}/api/v1", "CONSOLE": self._console}
         values |= {"PERIOD": f"{self._options.period:g}s", "MODBUS": self._modbus, "SERIAL": serial}
         values |= {"OPCUA": self._opcua, "TRUST": run / "admins.jwks"}

@@ -15,7 +15,7 @@ from string import Template
 from typing import Any
 
 from scripts.sandbox.demo_summary import Place, get, gongfu_edge
-from scripts.sandbox.processes import Processes
+from scripts.sandbox.processes import Failed, Processes
 
 OVERLAY = Path(__file__).with_name("demo_overlay.toml")
 PARK = "park=hongkou-01"
@@ -58,6 +58,7 @@ class Administrator:
         self._processes = processes
         self._modbus = modbus
         self._tell = tell
+        self._trust = place.run / "admins.jwks"
         self._steps = [self._until_known, *(step for number in ENERGY for step in self._rollout(number))]
         self.outcome = Outcome()
         self._said = ""
@@ -67,15 +68,19 @@ class Administrator:
         """Whether both rollouts have ended, however."""
         return not self._steps
 
-    def make_key(self, platform: Path) -> None:
-        """Make the key, and pin it: on the gateway, and at the platform that keeps its data there."""
-        run = self._place.run
-        trust = run / "admins.jwks"
-        self._place.plain(
-            "admin", "keygen", "--name", "Demo Admin", "--out", str(run / "admin.key"), "--trust", str(trust)
-        )
-        platform.mkdir(exist_ok=True)
-        shutil.copyfile(trust, platform / "admins.jwks")
+    def make_key(self) -> None:
+        """Begin to make the key."""
+        made = ["--out", str(self._place.run / "admin.key"), "--trust", str(self._trust)]
+        command = [*gongfu_edge(), "admin", "keygen", "--name", "Demo Admin", *made]
+        self._processes.start("keygen", command, cwd=self._place.run, ends=True)
+
+    def pin_key(self, platform: Path) -> None:
+        """Pin it at the platform that keeps its data there; the gateway's configuration names the trust file."""
+        self._processes.wait_for("the administrator's key", lambda: self._processes.ended("keygen") is not None)
+        try:
+            shutil.copyfile(self._trust, platform / "admins.jwks")
+        except OSError as error:
+            raise Failed(f"no administrator's key was made → see {self._place.run / 'keygen.log'}") from error
 
     def go_on(self) -> None:
         """Take the next step if the one before has ended."""

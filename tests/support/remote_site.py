@@ -132,7 +132,9 @@ class Site:
         """Wait until the platform has been told so of a revision (0: whichever)."""
         async with asyncio.timeout(60):
             while not any(  # noqa: ASYNC110 - told by no event
-                row.report.state == state and row.report.attempted_revision == revision and row.affiliation.park
+                (row.report.state, row.report.attempted_revision) == (state, revision)
+                and row.report.running_hash  # a status; the digests tell the park, too
+                and row.affiliation.park
                 for row in await running.platform.control.fleet({})
             ):
                 await asyncio.sleep(0.05)

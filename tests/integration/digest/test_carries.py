@@ -13,17 +13,19 @@ from zoneinfo import ZoneInfo
 import msgspec
 import pytest
 
+from agent.buffer.records import DigestRecord, RollupRecord
 from agent.buffer.store import Store
 from agent.config.model import CalendarSection, EquipmentSection, StateSection
 from agent.digest.equipment.sums import MachineSums
-from agent.digest.rollups import days_of, kept_of, total
+from agent.digest.rollups import Sums, days_before, days_of, kept_of, total
 from agent.digest.service import DigestService
 from agent.digest.spec import group_interval
 from agent.digest.summary import span_of, summary
+from agent.digest.windows import iso
 from tests.support.digest_plants import SECOND, batch, configuration, device, tag
 from tests.support.digest_service import SetClock, Unsigned
 
-MINUTE = 60 * SECOND
+MINUTE, HOUR = 60 * SECOND, 3600 * SECOND
 BEGIN = round(datetime(2026, 11, 23, 23, 50, tzinfo=ZoneInfo("Asia/Shanghai")).timestamp()) * SECOND
 """Ten minutes before midnight in the plant."""
 PRESS = EquipmentSection(
@@ -130,3 +132,24 @@ async def test_a_day_is_shown_from_its_sums(store: Store) -> None:
     for made, part in zip(shown, (periods[:2], periods[2:]), strict=True):
         assert made is not None and not isinstance(made.equipment[0].states, msgspec.UnsetType)
         assert made.equipment[0].states["fault"] == sum(each["states"]["fault"] for each in part)
+
+
+async def test_findings_of_28_days_rest_on_days_whose_raw_data_is_gone(store: Store) -> None:
+    zone = ZoneInfo("Asia/Shanghai")
+    await recorded(store, [(0, 2), (3, 3), (4, 2)], 5)
+    working = {"calendar": True, "span_us": 24 * HOUR, "planned_us": 24 * HOUR, "apt_us": 23 * HOUR}
+    failing = MachineSums(**working, failures=2, repair_us=4 * HOUR, between_us=10 * HOUR)
+    for number, ago in enumerate((27, 10), 1):  # five failures with the one of today
+        start = days_before(BEGIN, zone, ago + 1)
+        day = Sums(start=start, end=start + 24 * HOUR, covered_us=24 * HOUR, machines={"press": failing})
+        place = DigestRecord(number, "period", start, BEGIN, f"h{number}", "p", b"{}", "j")
+        await store.add_digest(place, [RollupRecord("day", start, day.end, msgspec.json.encode(day))])
+    assert await service(store, BEGIN + 5 * MINUTE + 10 * SECOND).build_due() == 1
+    newest = await store.last_digest()
+    assert newest is not None
+    found = {line["rule"]: line for line in json.loads(newest.body)["findings"] if line["status"] == "found"}
+    assert found.keys() == {"long_repair", "short_mtbf"}, "what was planted, and nothing else"
+    # 2 × 4 h and 60 s of repair, 2 × 10 h and 180 s of work between, by five failures.
+    assert found["long_repair"]["evidence"]["repair_s"] == 8 * 3600 + 60
+    assert found["short_mtbf"]["evidence"] == {"between_s": 20 * 3600 + 180.0, "failures": 5.0, "mtbf_h": 4.01}
+    assert found["short_mtbf"]["span"]["start"] == iso(days_before(BEGIN, zone, 28))

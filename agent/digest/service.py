@@ -274,7 +274,7 @@ class DigestService:
             events=[*await self._store.events(period.start, period.end), *later],
             losses=losses,
             carries=before.carries if before else {},
-            days=days_of(days),
+            days=await asyncio.to_thread(days_of, days),
         )
 
     async def _concluded(self, inputs: DigestInputs, seen: Accumulator) -> tuple[bytes, Kept]:

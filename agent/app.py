@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import logging
 import signal
 from collections.abc import AsyncIterator, Hashable, Iterator, MutableMapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from agent import __version__
 from agent.backoff import Backoff
@@ -31,6 +34,7 @@ from agent.control.secrets import EncryptionKey, HidesSecrets
 from agent.control.service import Control, Gateway, compose
 from agent.digest.service import DigestService
 from agent.errors import GongfuError
+from agent.evidence.files import make_folder, write_atomically
 from agent.evidence.identity import Identity
 from agent.health.notify import Notifier
 from agent.health.progress import Progress, Watchdog
@@ -109,7 +113,10 @@ class Agent:
         self.progress = Progress(*_rhythm(configuration), flush_s=float(file.buffer.flush))
         self.notifier = Notifier()
         self.digests = DigestService(store, configuration, clock, identity, flush=self.recorder.flush)
-        self.uplink = self._make_uplink()
+        self._folder = journal.folder
+        self._moved = asyncio.Event()
+        """Set when digests shall go to another platform."""
+        self.uplink = self._make_uplink(configuration)
         self.supervisor = Supervisor([])
         gateway = Gateway(
             id=lambda: identity.gateway_id,
@@ -190,14 +197,24 @@ class Agent:
         self.configuration = configuration
         self.progress.expect_scans(*_rhythm(configuration))
         await self.supervisor.exchange(runners, off)
+        if change.moves:
+            self.uplink = self._make_uplink(configuration)
+            self._moved.set()
         for runner in runners:
             runner.record_in_full(_full_every_us(configuration))
         self._report("configuration", "", {"configuration": configuration.hash, "changes": change.lines()[:20]})
 
-    def _make_uplink(self) -> Any:
-        platform = self.configuration.file.platform
+    def _make_uplink(self, configuration: Configuration) -> Any:
+        platform = configuration.file.platform
         if platform is None:
             return None
+        if platform.ca:
+            # By its content, so that a candidate never replaces what the platform in force is trusted by.
+            name = hashlib.sha256(platform.ca.encode()).hexdigest()[:16]
+            path = self._folder / f"platform-{name}.pem"
+            make_folder(path.parent)
+            write_atomically(path, platform.ca.encode())
+            platform = msgspec.structs.replace(platform, ca_file=str(path))
         from agent.uplink.outbox import Uplink  # an agent without a platform does without HTTP
 
         return Uplink(
@@ -206,7 +223,7 @@ class Agent:
             platform,
             self.clock,
             wake=self.digests.built,
-            max_phase_s=min(MAX_PHASE, float(self.configuration.file.digest.period) / 10),
+            max_phase_s=min(MAX_PHASE, float(configuration.file.digest.period) / 10),
         )
 
     def _report(self, kind: str, device: str, detail: dict[str, Any]) -> None:
@@ -244,8 +261,7 @@ class Agent:
             "watchdog": Watchdog(self.notifier, self.progress).run(),
         }
         if self.uplink is not None:
-            rooms["uplink"] = self.uplink.run()
-            rooms["reporter"] = self.uplink.reporter(self._tell, self.control.changed).run()
+            rooms["uplink"] = self._talk_to_platform()
             rooms["configuration"] = self._ask_platform()
         if self.configuration.file.console.listen:
             rooms["console"] = self._serve_console()
@@ -329,7 +345,39 @@ class Agent:
         # Its questions stay open for a minute, so they go over a connection of their own.
         while not (self.identity.enrolment and self.configuration.file.remote.allow):  # noqa: ASYNC110 - files change both
             await asyncio.sleep(REFRESH)
-        await ask_platform(self.control, self.uplink.beside())
+        client_of: dict[int, Any] = {}
+
+        def client() -> Any:
+            # One a platform: its connection is kept between two questions.
+            if id(self.uplink) not in client_of:
+                client_of.clear()
+                client_of[id(self.uplink)] = self.uplink.beside()
+            return client_of[id(self.uplink)]
+
+        await ask_platform(self.control, client)
+
+    async def _talk_to_platform(self) -> None:
+        while True:
+            self._moved.clear()
+            uplink = self.uplink
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(uplink.run(), name="outbox"),
+                    group.create_task(uplink.reporter(self._tell, self.control.changed).run(), name="reporter"),
+                ]
+                await self._moved.wait()
+                for task in tasks:
+                    task.cancel()
+
+    async def try_platform(self, configuration: Configuration) -> None:
+        """Ask the platform of a configuration for its head. Raises GongfuError."""
+        candidate = self._make_uplink(configuration)
+        if candidate is not None and self.identity.enrolment is not None:
+            await candidate.ask()
+
+    def reached_since(self, time_us: int) -> bool:
+        """Whether the platform in force has answered since then (UTC microseconds)."""
+        return self.uplink is None or self.uplink.snapshot().contact_us >= time_us
 
     async def _serve_console(self) -> None:
         from agent.console.server import Console

@@ -21,6 +21,8 @@ class Difference:
     altered: tuple[str, ...]
     tags: tuple[str, ...]
     sections: tuple[str, ...]
+    moves: bool = False
+    """Whether digests, which went to a platform, go to it another way, or to another one."""
 
     def __bool__(self) -> bool:
         return bool(self.added or self.removed or self.altered or self.sections)
@@ -28,7 +30,8 @@ class Difference:
     @property
     def needs_restart(self) -> tuple[str, ...]:
         """Sections that differ and cannot be taken over by a running agent."""
-        return tuple(section for section in self.sections if section not in LIVE)
+        live = (*LIVE, "platform") if self.moves else LIVE
+        return tuple(section for section in self.sections if section not in live)
 
     def lines(self) -> list[str]:
         """One line each, for people."""
@@ -61,6 +64,7 @@ def difference(old: Configuration, new: Configuration) -> Difference:
         altered=tuple(altered),
         tags=tuple(tags),
         sections=sections,
+        moves="platform" in sections and None not in (old.file.platform, new.file.platform),
     )
 
 

@@ -93,6 +93,8 @@ class PlatformSection(_Section, frozen=True):
     url: str
     ca_file: str = ""
     """Certificates to trust instead of the bundled ones; empty: the bundled ones."""
+    ca: str = ""
+    """The same as PEM text, before ``ca_file``; what comes from outside cannot name a file."""
     proxy: Secret = Secret("")
     max_bytes_per_day: ByteSize = ByteSize(50_000_000)
 

@@ -1,7 +1,7 @@
 """What the platform lays over the local file: a whole of its own, in the same schema, but with less freedom.
 
 An overlay holds only sections that may be changed from outside. Its devices and equipment replace the
-local ones of the same name as a whole and add to the others; its ``[digest]`` replaces key by key. It
+local ones of the same name as a whole and add to the others; ``[digest]`` and ``[platform]`` replace key by key. It
 never names a file or a variable of the gateway: a secret comes encrypted to the gateway, as
 ``{ jwe = "…" }``.
 """
@@ -16,7 +16,7 @@ from typing import Any
 from agent.config.problems import Place, Problems
 from agent.config.references import Resolver
 
-SECTIONS = ("device", "equipment", "digest")
+SECTIONS = ("device", "equipment", "digest", "platform")
 """What an overlay can hold."""
 _BY_NAME = ("device", "equipment")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections.abc import Callable
 from typing import Protocol
 
 from agent.backoff import Backoff
@@ -31,14 +32,17 @@ class Desired(Protocol):
     async def desired(self, etag: str, wait_s: int) -> tuple[bytes | None, str]: ...
 
 
-async def ask_platform(control: Control, client: Desired, *, pause_s: float = PAUSE_S) -> None:
-    """Ask for ever what this gateway shall run; silent as long as nothing changes."""
+async def ask_platform(control: Control, client_of: Callable[[], Desired], *, pause_s: float = PAUSE_S) -> None:
+    """Ask for ever what this gateway shall run; silent as long as nothing changes.
+
+    ``client_of`` gives the client of the platform in force, which a configuration may change.
+    """
     backoff, etag = Backoff(first_s=5.0, cap_s=300.0), ""
     loop = asyncio.get_running_loop()
     while True:
         asked = loop.time()
         try:
-            bundle, etag = await client.desired(etag, WAIT_S)
+            bundle, etag = await client_of().desired(etag, WAIT_S)
         except Held as trouble:
             wait = backoff.next()
             await asyncio.sleep(max(wait, trouble.after_s or 0.0))

@@ -45,6 +45,11 @@ class Switchable(Plant, Protocol):
     shared: MutableMapping[Hashable, Any]
 
     async def switch(self, configuration: Configuration) -> None: ...
+    async def try_platform(self, configuration: Configuration) -> None:
+        """Ask the platform of a configuration for its head. Raises GongfuError."""
+
+    def reached_since(self, time_us: int) -> bool:
+        """Whether the platform in force has answered since then."""
 
 
 class ControlClock(Protocol):
@@ -266,6 +271,11 @@ class Control:
         if bad:
             more = f"; and {len(bad) - 5} more" if bad[5:] else ""
             return await self._end(entry, Refusal("dry_run_failed", "; ".join(bad[:5]) + more))
+        if change.moves:
+            try:
+                await self._plant.try_platform(new)
+            except GongfuError as error:
+                return await self._end(entry, Refusal("platform_unreachable", str(error), error.remedy))
         await self._surely(self._stand_on_probation, entry)
         refusal = await self._on_probation(old, new)
         return await self._end(entry, refusal, running)
@@ -283,6 +293,8 @@ class Control:
         try:
             await self._plant.switch(new)
             refusal = await probation(self._plant, new, change, before, began_us=began_us, seconds=seconds)
+            if refusal is None and change.moves and not self._plant.reached_since(began_us):
+                refusal = Refusal("platform_unreachable", f"the new platform did not answer within {seconds:g} s")
         except GongfuError as error:
             refusal = Refusal("probation_failed", str(error), error.remedy)
         if refusal is not None:

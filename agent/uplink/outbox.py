@@ -126,6 +126,16 @@ class Uplink:
             max_bytes_per_day=self.budget.max_bytes,
         )
 
+    async def ask(self) -> None:
+        """Ask the platform for its head, and nothing else. Raises GongfuError when it does not tell."""
+        client = self.beside()
+        try:
+            await client.head()
+        except Held as trouble:
+            raise GongfuError(f"{self._transport.url}: {trouble}", remedy=trouble.remedy) from trouble
+        finally:
+            client.close()
+
     def beside(self, *, deadline_s: float = 0.0) -> Client:
         """A client over a connection of its own, within the same budget; ``deadline_s``: other than the usual."""
         section, times = self._platform, {"read_s": deadline_s, "deadline_s": deadline_s} if deadline_s else {}

@@ -34,7 +34,7 @@ period = "5s"
 [console]
 listen = "127.0.0.1:{console}"
 [remote]
-allow = ["device", "digest"]
+allow = {allow}
 probation = "{probation}"
 trust_file = "{folder}/admins.jwks"
 [[device]]
@@ -69,9 +69,9 @@ class Site:
         """An overlay that has the press read another register."""
         return PRESS.format(port=self.server.port, address=f"holding:{register}")
 
-    def write_config(self, probation: str) -> None:
+    def write_config(self, probation: str, allow: str) -> None:
         """The local file; the press reads register 1."""
-        text = LOCAL.format(folder=self.folder, url=self.url, console=self.console, probation=probation)
+        text = LOCAL.format(folder=self.folder, url=self.url, console=self.console, probation=probation, allow=allow)
         self.config.write_text(text + self.press(1), encoding="utf-8")
 
     @asynccontextmanager
@@ -149,12 +149,12 @@ class Site:
 
 
 @asynccontextmanager
-async def a_site(folder: Path, *, probation: str = "1s") -> AsyncIterator[Site]:
+async def a_site(folder: Path, *, probation: str = "1s", allow: str = '["device", "digest"]') -> AsyncIterator[Site]:
     """An enrolled gateway whose one administrator is Wang Wei; neither agent nor platform runs yet."""
     async with NetServer("127.0.0.1", 0, {1: Bank(holes=[HOLE])}) as server:
         site = Site(folder, server, lasting_port(), lasting_port())
         (folder / "platform").mkdir()
-        site.write_config(probation)
+        site.write_config(probation, allow)
         made = await site.command(
             "admin", "keygen", "--name", "Wang Wei", "--out", str(folder / "wang.key"),
             "--trust", str(folder / "admins.jwks"),

@@ -6,7 +6,9 @@ import asyncio
 import signal
 from pathlib import Path
 
+from scripts.sandbox.platform import serve
 from tests.support.control_agent import HOLE
+from tests.support.modbus_devices import free_port
 from tests.support.remote_site import Site, a_site
 
 
@@ -91,3 +93,26 @@ async def test_L9_a_platform_that_is_away_at_the_start_costs_nothing(tmp_path: P
                 pushed = await site.push(8, site.press(3))
                 assert pushed.returncode == 0, pushed.stdout + pushed.stderr
                 assert (await site.fleet())["running_revision"] == 8
+
+
+async def test_a_platform_that_cannot_be_reached_is_a_candidate_only(tmp_path: Path) -> None:
+    async with a_site(tmp_path, allow='["device", "platform"]') as site, site.platform() as platform:
+        with site.agent():
+            await site.until_told(platform, "UNSET")
+            nowhere = f'[platform]\nurl = "http://127.0.0.1:{free_port()}/api/v1"\n'
+            pushed = await site.push(7, nowhere)
+            assert pushed.returncode == 1 and "platform_unreachable: " in pushed.stdout, pushed.stdout + pushed.stderr
+            assert (await site.fleet())["running_revision"] == 0
+            assert (await site.push(8, site.press(2))).returncode == 0  # still in touch
+
+
+async def test_a_platform_that_moved_is_followed_once_it_has_answered(tmp_path: Path) -> None:
+    async with a_site(tmp_path, allow='["device", "platform"]') as site, site.platform() as platform:
+        with site.agent():
+            await site.until_told(platform, "UNSET")
+            async with serve(site.folder / "platform", port=free_port()) as moved:
+                # The old address hands the revision out and goes on telling; the new one proves itself.
+                pushing = asyncio.create_task(site.push(7, f'[platform]\nurl = "{moved.url}"\n'))
+                config = await site.until("APPLIED", 7)
+                assert config["last_error"] == "" and (await site.status())["uplink"]["url"] == moved.url
+                assert (await pushing).returncode == 0

@@ -95,6 +95,12 @@ class ModelPlant:
         self.configuration = configuration
         self.switches.append(configuration.hash)
 
+    async def try_platform(self, configuration: Configuration) -> None:
+        raise AssertionError("no platform is configured")
+
+    def reached_since(self, time_us: int) -> bool:
+        return True
+
     @property
     def dead(self) -> bool:
         return self.dies_when_switched and bool(self.switches)

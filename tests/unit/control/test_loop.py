@@ -58,7 +58,7 @@ async def asks(platform: Platform, taker: Taker, monkeypatch: pytest.MonkeyPatch
             return 0.0
 
     monkeypatch.setattr(loop, "Backoff", Impatient)
-    task = asyncio.create_task(ask_platform(cast(Control, taker), platform, pause_s=0.0))
+    task = asyncio.create_task(ask_platform(cast(Control, taker), lambda: platform, pause_s=0.0))
     async with asyncio.timeout(10):
         await platform.over.wait()
     task.cancel()

@@ -17,7 +17,7 @@ from agent.config.problems import Place, Problems
 from agent.config.references import Resolver
 
 SECTIONS = ("device", "equipment", "digest", "platform")
-"""What an overlay can hold."""
+"""What an overlay can hold; the local ``[remote] allow`` chooses among them."""
 _BY_NAME = ("device", "equipment")
 
 Decrypt = Callable[[str], str]
@@ -50,11 +50,6 @@ class RemoteResolver(Resolver):
             problems.add(place, "names a file or variable of the gateway", 'encrypt the secret: { jwe = "…" }')
             return None
         return super().resolve(reference, place, problems)
-
-
-def forbidden(raw: Mapping[str, Any], allow: Sequence[str]) -> list[str]:
-    """The sections of an overlay that the local file does not let the platform change."""
-    return [section for section in raw if section not in allow or section not in SECTIONS]
 
 
 def lay_over(local: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

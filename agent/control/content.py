@@ -9,13 +9,12 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from agent.config.overlay import SECTIONS
 from agent.config.parse import tables
 from agent.config.problems import Place, Problems, did_you_mean, show
 from agent.control.reasons import Refusal
 from agent.errors import ConfigurationInvalid
 
-SECTIONS = ("device", "equipment", "digest", "platform")
-"""What a platform may ever change; the local ``[remote] allow`` chooses among them."""
 PLATFORM_KEYS = ("url", "ca")
 """Connection settings are tried as a candidate; ``ca`` is PEM text and no file."""
 MOST_SHOWN = 5

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from agent.config.difference import difference
-from agent.config.overlay import Overlay, origins
+from agent.config.overlay import SECTIONS, Overlay, origins
 from agent.config.parse import check_overlay, loads, read_text, tables
 from agent.config.problems import Place, Problems, show
 from agent.config.references import Resolver
-from agent.control.content import SECTIONS, read_content
+from agent.control.content import read_content
 from agent.control.reasons import Refusal
 from agent.control.redact import redacted
 from agent.control.secrets import seal

@@ -34,8 +34,6 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """The highest revision that was ever verified: neither it nor an older one is taken again."""
     judged: str = ""
     """SHA-256 of the bundle that was judged last; it is not judged again."""
-    etag: str = ""
-    """What the platform called it."""
     locked_until_us: int = 0
     """The local engineer is at work until then (UTC microseconds)."""
 

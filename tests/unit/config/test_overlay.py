@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.config.overlay import Overlay, forbidden, lay_over, origins
+from agent.config.overlay import Overlay, lay_over, origins
 from agent.config.parse import check_overlay, loads, tables
 from agent.errors import ConfigurationInvalid
 
@@ -117,13 +117,6 @@ def test_what_does_not_fit_the_local_file_names_both() -> None:
     with pytest.raises(ConfigurationInvalid) as caught:
         loads(LOCAL, PATH, {}, overlaid('[digest]\nshare = ["press-9.pressure"]'))
     assert caught.value.problems[0].startswith("config.toml with revision 7: digest.share[0]: there is no device")
-
-
-def test_only_what_the_local_file_allows_passes() -> None:
-    over = tables(OVER + "[platform]\nurl = 'https://elsewhere.example'", "")
-    assert forbidden(over, ["device", "digest"]) == ["platform"]
-    assert forbidden(over, ["digest"]) == ["device", "platform"]
-    assert forbidden(over, []) == ["digest", "device", "platform"]
 
 
 SECRET = """

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.config.overlay import SECTIONS
 from agent.control.bundle import Bundle, read_envelope
-from agent.control.content import SECTIONS, read_content
+from agent.control.content import read_content
 from agent.control.reasons import CODES, Refusal
 from agent.control.trust import read_trust
 from tests.support.control_bundles import Signer, b64, claims, code, envelope, judged, signed, trusting

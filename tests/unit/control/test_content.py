@@ -6,8 +6,9 @@ from typing import get_args
 
 import pytest
 
+from agent.config.overlay import SECTIONS
 from agent.config.parse import loads
-from agent.control.content import SECTIONS, read_content, refusal_of
+from agent.control.content import read_content, refusal_of
 from agent.control.reasons import CODES, Code, Refusal
 from agent.errors import ConfigurationInvalid
 from tests.support.config_driver import CONFIG, device, use_plc

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from joserfc.jwk import OKPKey
 
-from agent.control.content import SECTIONS, read_content
+from agent.config.overlay import SECTIONS
+from agent.control.content import read_content
 from agent.control.draft import against, of_bundle, read_draft
 from agent.control.secrets import EncryptionKey
 from agent.errors import ConfigurationInvalid

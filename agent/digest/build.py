@@ -12,8 +12,8 @@ from agent.digest.coverage import coverage
 from agent.digest.equipment.lines import line
 from agent.digest.equipment.machine import Measured, measure
 from agent.digest.equipment.times import Carry
-from agent.digest.findings import Gateway, findings, rules, windows
-from agent.digest.indicators import figures, indicators, mapping
+from agent.digest.findings import Gateway, findings, windows
+from agent.digest.indicators import figures, indicators
 from agent.digest.inputs import DigestInputs, Facts
 from agent.digest.ledger import begun, ledger, overlapping
 from agent.digest.report import SCHEMA, Affiliation, ChainMembership, ClockState, Digest, Header, Span, number
@@ -49,15 +49,14 @@ def conclude(inputs: DigestInputs, seen: Observations) -> tuple[Digest, Kept]:
     period, spec = inputs.period, inputs.spec
     covered = coverage(period, spec, seen, inputs.enterprise, inputs.events, overlapping(period, inputs.losses))
     sums = sums_of(period, covered, {name: measured.sums for name, measured in machines.items()})
-    mapped, table = mapping(), rules()
-    known = figures(spec, inputs.enterprise, sums, mapped)
+    known = figures(spec, inputs.enterprise, sums)
     gateway = Gateway(
         connected=known["connected"][0],
         declared=known["declared_total"][0],
         clock_offset_s=inputs.facts.offset_us / 1e6,
         clock_trusted=inputs.facts.clock_trusted,
     )
-    found, assessed = findings(spec, windows(inputs.days, sums, ZoneInfo(inputs.facts.timezone)), gateway, table)
+    found, assessed = findings(spec, windows(inputs.days, sums, ZoneInfo(inputs.facts.timezone)), gateway)
     digest = Digest(
         schema=SCHEMA,
         kind="period",
@@ -67,10 +66,10 @@ def conclude(inputs: DigestInputs, seen: Observations) -> tuple[Digest, Kept]:
         tags=summaries(period, spec, seen),
         equipment=tuple(line(machine, machines[machine.name].sums) for machine in spec.machines) or UNSET,
         ledger=ledger(begun(period, inputs.losses)),
-        indicators=indicators(spec, inputs.enterprise, sums, mapped),
+        indicators=indicators(spec, inputs.enterprise, sums),
         findings=found,
         findings_assessed=assessed,
-        tables={"indicators": mapped.name, "findings": table.name},
+        tables=spec.tables,
     )
     return digest, Kept(sums=sums, carries={name: measured.carry for name, measured in machines.items()})
 

@@ -1,4 +1,4 @@
-"""Findings: rules that are data (``findings.json``) over the sums of a window that ends with the period. Pure.
+"""Findings: rules that are data (:mod:`.tables`) over the sums of a window that ends with the period. Pure.
 
 A rule names what it measures (:mod:`.measures`), its limits, and what it needs to be told: a share of the
 window that is known, hours that were recorded, counts. What it has too little of makes it say "insufficient".
@@ -8,72 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
-from typing import Any, Literal
+from typing import Any
 from zoneinfo import ZoneInfo
 
-import msgspec
 from msgspec import UNSET
 
+from agent.config.digest_tables import Limit, Rule
 from agent.digest.equipment.sums import MachineSums
 from agent.digest.measures import HOUR_US, OF_DEVICES, OF_MACHINES, Values, coverage_of, view
-from agent.digest.report import FindingLine, Span, Texts, number
+from agent.digest.report import FindingLine, Span, number
 from agent.digest.rollups import Sums, days_before, total
 from agent.digest.spec import DigestSpec
 from agent.digest.windows import iso
 
 WINDOW_DAYS = {"day": 1, "week": 7, "month": 28}
 CLOCK_UNTRUSTED = "no source of time is trusted"
-
-Window = Literal["period", "day", "week", "month"]
-Level = Literal["improve", "warn", "void", "data"]
-
-
-class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A finding when ``measure`` is above or below. ``action``: instead of the rule's."""
-
-    measure: str
-    level: Level
-    above: float | None = None
-    below: float | None = None
-    action: Texts | None = None
-
-    def passed(self, value: float) -> bool:
-        """Whether there is a finding; a value at the limit is none."""
-        return (self.above is not None and value > self.above) or (self.below is not None and value < self.below)
-
-
-class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``limits``: the first that is passed counts. ``coverage``: what must be known (empty: the rule speaks in any
-    case). ``least``: numbers below which the rule has nothing to say; ``least_recorded_h``: hours of records
-    below which what it says is not to be relied on."""
-
-    id: str
-    number: int
-    version: int
-    scope: Literal["gateway", "device", "machine"]
-    window: Window
-    limits: tuple[Limit, ...]
-    title: Texts
-    action: Texts
-    coverage: Literal["", "planned", "energy"] = ""
-    least: dict[str, float] = {}
-    least_recorded_h: float = 0.0
-
-
-class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The table."""
-
-    name: str
-    least_coverage: float
-    rules: tuple[Rule, ...]
-
-
-@cache
-def rules() -> Rules:
-    """The rules in force."""
-    return msgspec.json.decode((files("agent.digest") / "findings.json").read_bytes(), type=Rules)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,10 +45,10 @@ def windows(days: Sequence[Sums], period: Sums, zone: ZoneInfo) -> dict[str, Sum
 
 
 def findings(
-    spec: DigestSpec, sums: Mapping[str, Sums], gateway: Gateway, table: Rules | None = None
+    spec: DigestSpec, sums: Mapping[str, Sums], gateway: Gateway
 ) -> tuple[tuple[FindingLine, ...], dict[str, int]]:
     """The lines, in the order of the rules; and how many subjects each rule could judge. ``sums``: by window."""
-    table = table or rules()
+    table = spec.findings
     lines: list[FindingLine] = []
     assessed: dict[str, int] = {}
     for rule in table.rules:

@@ -1,6 +1,6 @@
 """Indicators of the plant: evidence for diagnosis schemes, never a score or a level. Pure.
 
-Which there are, what each is made of, its bins and the standard it follows are data (``indicators.json``).
+Which there are, what each is made of, its bins and the standard it follows are data (:mod:`.tables`).
 An indicator of machines is made from the sums of those machines that have what it needs.
 """
 
@@ -8,13 +8,10 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from functools import cache
-from importlib.resources import files
-from typing import Literal
 
-import msgspec
 from msgspec import UNSET
 
+from agent.config.digest_tables import Row
 from agent.config.model import EnterpriseSection
 from agent.digest.equipment.kpi import NO_FAILURE, NO_STATE, NOTHING, PRODUCTS, Kpi, kpis
 from agent.digest.equipment.spec import MachineSpec
@@ -30,58 +27,24 @@ NO_KEY_INVENTORY = "no key_processes are declared in [enterprise] inventory"
 ABOVE_ONE = "above 1: correct [enterprise] inventory"
 
 
-class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One indicator: a ``kpi`` over all machines, or ``numerator`` ÷ ``denominator`` of :func:`figures`.
-
-    ``edges``: upper ends of its bins but the last, ascending. ``known_by``: what its coverage is told from.
-    """
-
-    code: str
-    basis: Literal["measured", "declared", "mixed"]
-    standard: str
-    kpi: str = ""
-    numerator: str = ""
-    denominator: str = ""
-    edges: tuple[float, ...] = ()
-    known_by: Literal["states", "energy"] = "states"
-
-
-class Mapped(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``links``: business links and the inputs of a machine that show that a link is collected automatically.
-    ``protocols``: drivers that speak a mainstream protocol over a standard interface."""
-
-    name: str
-    protocols: tuple[str, ...]
-    links: dict[str, tuple[str, ...]]
-    rows: tuple[Row, ...]
-
-
-@cache
-def mapping() -> Mapped:
-    """The mapping in force."""
-    return msgspec.json.decode((files("agent.digest") / "indicators.json").read_bytes(), type=Mapped)
-
-
-def indicators(
-    spec: DigestSpec, enterprise: EnterpriseSection, sums: Sums, mapped: Mapped | None = None
-) -> tuple[IndicatorLine, ...]:
-    """All rows of the mapping, in its order; what cannot be told is null with the reason."""
-    mapped = mapped or mapping()
-    known = figures(spec, enterprise, sums, mapped)
+def indicators(spec: DigestSpec, enterprise: EnterpriseSection, sums: Sums) -> tuple[IndicatorLine, ...]:
+    """All rows of the table in force, in its order; what cannot be told is null with the reason."""
+    known = figures(spec, enterprise, sums)
     public = {machine.name: sums.machines[machine.name] for machine in _public(spec) if machine.name in sums.machines}
     return tuple(_of_machines(row, list(public.values())) if row.kpi else _of_plant(row, known, sums)
-                 for row in mapped.rows)  # fmt: skip
+                 for row in spec.indicators.rows)  # fmt: skip
 
 
 Figure = tuple[float | None, str]
 """A number, or None and why it is not known."""
 
 
-def figures(spec: DigestSpec, enterprise: EnterpriseSection, sums: Sums, mapped: Mapped) -> Mapping[str, Figure]:
-    """The numbers that indicators are made of, by the names that the mapping uses.
+def figures(spec: DigestSpec, enterprise: EnterpriseSection, sums: Sums) -> Mapping[str, Figure]:
+    """The numbers that indicators are made of, by the names that the table uses.
 
     ``connected``: machines with a device that delivered good data; devices where no machine is configured.
     """
+    mapped = spec.indicators
     delivering = {name for name, each in sums.devices.items() if each.good}
     public = _public(spec)
     connected = [each for each in spec.machines if each.devices & delivering]

@@ -16,6 +16,8 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from agent.config.digest_tables import Texts
+
 SCHEMA: Final = "gongfu.digest/1"
 DIGITS = 12
 
@@ -277,13 +279,6 @@ class IndicatorLine(Part, frozen=True):
     standard: str
     reason: str | UnsetType = UNSET
     bin: str | UnsetType = UNSET
-
-
-class Texts(Part, frozen=True):
-    """The same in English and Chinese."""
-
-    en: str
-    zh: str
 
 
 class FindingLine(Part, frozen=True):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.config.digest_tables import FindingTable, IndicatorTable
 from agent.config.model import Configuration, Device, Tag, TagKind
 from agent.digest import sharing
 from agent.digest.equipment.spec import MachineSpec, compile_machines
 from agent.digest.proposals import proposals
+from agent.digest.tables import own_findings, own_indicators
 
 LOOKBACK_US = 60_000_000
 """How far before a period blocks are read for the values that hold at its start."""
@@ -70,6 +72,13 @@ class DigestSpec:
     policy: sharing.Policy
     machines: tuple[MachineSpec, ...] = ()
     lookback_us: int = LOOKBACK_US
+    indicators: IndicatorTable = field(default_factory=own_indicators)
+    findings: FindingTable = field(default_factory=own_findings)
+
+    @property
+    def tables(self) -> dict[str, str]:
+        """Names with versions of the tables in force."""
+        return {"indicators": self.indicators.name, "findings": self.findings.name}
 
 
 def group_interval(seconds: float) -> int:

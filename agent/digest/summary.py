@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 
 from agent.config.model import Configuration
 from agent.digest.equipment.lines import line
-from agent.digest.findings import Gateway, findings, rules, windows
-from agent.digest.indicators import figures, indicators, mapping
+from agent.digest.findings import Gateway, findings, windows
+from agent.digest.indicators import figures, indicators
 from agent.digest.proposals import proposals
 from agent.digest.report import Count, EquipmentLine, FindingLine, IndicatorLine, Part, Span
 from agent.digest.rollups import LONGEST_WINDOW_DAYS, DeviceSums, Sums, total
@@ -87,12 +87,11 @@ def summary(kind: Kind, span: Period, days: Sequence[Sums], configuration: Confi
         return None
     zone = ZoneInfo(configuration.file.gateway.timezone)
     spec, enterprise = compile_spec(configuration, {}, {}), configuration.file.enterprise
-    mapped, table = mapping(), rules()
-    known = figures(spec, enterprise, sums, mapped)
+    known = figures(spec, enterprise, sums)
     gateway = Gateway(connected=known["connected"][0], declared=known["declared_total"][0], clock_offset_s=None)
     before = [day for day in days if day.start < inside[-1].start]
     looked_at = windows(before, inside[-1], zone) | {"period": sums}
-    found, assessed = findings(spec, looked_at, gateway, table)
+    found, assessed = findings(spec, looked_at, gateway)
     return Summary(
         schema="gongfu.summary/1",
         kind=kind,
@@ -107,10 +106,10 @@ def summary(kind: Kind, span: Period, days: Sequence[Sums], configuration: Confi
         equipment=tuple(
             line(machine, sums.machines[machine.name]) for machine in spec.machines if machine.name in sums.machines
         ),
-        indicators=indicators(spec, enterprise, sums, mapped),
+        indicators=indicators(spec, enterprise, sums),
         findings=found,
         findings_assessed=assessed,
-        tables={"indicators": mapped.name, "findings": table.name},
+        tables=spec.tables,
     )
 
 

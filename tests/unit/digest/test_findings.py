@@ -12,16 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.config.digest_tables import Limit
 from agent.config.model import EnterpriseSection, Inventory
 from agent.digest.equipment.spec import MachineSpec
 from agent.digest.equipment.sums import MachineSums
-from agent.digest.findings import CLOCK_UNTRUSTED, Gateway, findings, rules, windows
-from agent.digest.indicators import figures, indicators, mapping
+from agent.digest.findings import CLOCK_UNTRUSTED, Gateway, findings, windows
+from agent.digest.indicators import figures, indicators
 from agent.digest.measures import OF_DEVICES, OF_MACHINES
 from agent.digest.report import FindingLine
 from agent.digest.rollups import DeviceSums, Sums, days_before, total
 from agent.digest.sharing import Policy
 from agent.digest.spec import DeviceSpec, DigestSpec
+from agent.digest.tables import own_findings, own_indicators
 from tests.support.digest_plants import SECOND, START
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -201,7 +203,7 @@ def test_windows_are_the_same_from_days_as_from_their_parts(hours: list[int], cu
 
 
 def test_every_rule_has_what_it_needs() -> None:
-    table = rules()
+    table = own_findings()
     assert sorted(rule.number for rule in table.rules) == list(range(1, 16))
     scopes = {"device": OF_DEVICES.keys(), "machine": OF_MACHINES.keys()}
     for scope, known in scopes.items():
@@ -213,8 +215,8 @@ def test_every_rule_has_what_it_needs() -> None:
 
 
 def test_every_indicator_is_made_of_something_known() -> None:
-    table = mapping()
-    known = figures(spec(PRESS), EnterpriseSection(), day(0, apt_us=1), table)
+    table = own_indicators()
+    known = figures(spec(PRESS), EnterpriseSection(), day(0, apt_us=1))
     for row in table.rows:
         assert row.kpi or {row.numerator, row.denominator} <= known.keys()
     assert len({row.code for row in table.rows}) == len(table.rows)
@@ -222,7 +224,7 @@ def test_every_indicator_is_made_of_something_known() -> None:
 
 def test_a_table_with_an_unknown_key_is_refused() -> None:
     with pytest.raises(msgspec.ValidationError, match="treshold"):
-        msgspec.json.decode(b'{"measure": "x", "level": "warn", "treshold": 1}', type=type(rules().rules[0].limits[0]))
+        msgspec.json.decode(b'{"measure": "x", "level": "warn", "treshold": 1}', type=Limit)
 
 
 def test_key_machines_count_by_protocol_and_delivery() -> None:

@@ -19,8 +19,9 @@ from agent.cli.main import parser_for
 from agent.errors import GongfuError
 
 if TYPE_CHECKING:
-    from agent.control.bundle import Envelope
+    from agent.control.bundle import Payload
     from agent.control.draft import Draft
+    from agent.control.envelope import Envelope
 
 EXAMPLE = """  gongfu-edge admin keygen --name "Wang Wei" --out wang.key --trust admins.jwks
   gongfu-edge admin sign press.toml --selector park=hongkou-01 --revision 12 --key wang.key --out press.bundle
@@ -231,7 +232,7 @@ def _add_verify(parser: ArgumentParser) -> None:
 
 def _verify(options: Namespace) -> int:
     from agent.control.admin_key import read_trust_file
-    from agent.control.bundle import show_time, signed_by
+    from agent.control.envelope import show_time, signed_by
     from agent.control.signing import open_bundle
 
     _, trust = read_trust_file(options.trust)
@@ -257,8 +258,8 @@ def _verify(options: Namespace) -> int:
     return 0
 
 
-def _describe(envelope: Envelope) -> None:
-    from agent.control.bundle import show_time
+def _describe(envelope: Envelope[Payload]) -> None:
+    from agent.control.envelope import show_time
 
     payload = envelope.payload
     print(f"revision   {payload.revision}")

@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from agent.control.admin_key import AdminKey
-from agent.control.bundle import Envelope, read_envelope, show_time
+from agent.control.bundle import Payload, read_envelope
+from agent.control.envelope import Envelope, show_time
 from agent.control.strict import read_base64url, write_base64url
 from agent.errors import GongfuError
 
@@ -51,7 +52,7 @@ def add_signature(data: bytes, signer: AdminKey) -> bytes:
     return _checked(envelope.text, [*kept, signer.sign(payload_of(envelope))])
 
 
-def open_bundle(data: bytes, name: str = "the bundle") -> Envelope:
+def open_bundle(data: bytes, name: str = "the bundle") -> Envelope[Payload]:
     """A bundle's parts, unverified. Raises GongfuError."""
     try:
         return read_envelope(data)
@@ -59,7 +60,7 @@ def open_bundle(data: bytes, name: str = "the bundle") -> Envelope:
         raise GongfuError(f"{name} is malformed: {error}", remedy="name a file that admin sign wrote") from error
 
 
-def payload_of(envelope: Envelope) -> bytes:
+def payload_of(envelope: Envelope[Any]) -> bytes:
     """The exact bytes that were signed."""
 
     return read_base64url(envelope.text)

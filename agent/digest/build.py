@@ -9,6 +9,7 @@ from msgspec import UNSET
 from agent.config.model import EnterpriseSection
 from agent.digest.accumulate import Accumulator, Observations
 from agent.digest.coverage import coverage
+from agent.digest.effect import terms
 from agent.digest.equipment.lines import line
 from agent.digest.equipment.machine import Measured, measure
 from agent.digest.equipment.times import Carry
@@ -69,7 +70,8 @@ def conclude(inputs: DigestInputs, seen: Observations) -> tuple[Digest, Kept]:
         indicators=indicators(spec, inputs.enterprise, sums),
         findings=found,
         findings_assessed=assessed,
-        tables=spec.tables,
+        tables={**spec.tables, **({"effect": terms().name} if inputs.prescriptions else {})},
+        prescriptions=inputs.prescriptions or UNSET,
     )
     return digest, Kept(sums=sums, carries={name: measured.carry for name, measured in machines.items()})
 

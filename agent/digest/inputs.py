@@ -9,6 +9,7 @@ from agent.buffer.batch import Batch
 from agent.buffer.records import Event, Loss
 from agent.config.model import EnterpriseSection
 from agent.digest.equipment.times import Carry
+from agent.digest.report import PrescriptionLine
 from agent.digest.rollups import Sums
 from agent.digest.spec import DigestSpec
 from agent.digest.windows import Period
@@ -37,7 +38,7 @@ class DigestInputs:
     ``losses``: entries of the ledger that no digest tells of yet, of this period or before. ``batches``: in the
     order of the store, from ``spec.lookback_us`` before the period. ``carries``: what was open on each machine
     when the period before ended, by its name. ``days``: sums of the plant's days before the period and of its
-    day so far, oldest first, as far back as findings look."""
+    day so far, oldest first, as far back as findings look. ``prescriptions``: what is told of them."""
 
     period: Period
     spec: DigestSpec
@@ -48,3 +49,4 @@ class DigestInputs:
     losses: Sequence[Loss] = ()
     carries: Mapping[str, Carry] = field(default_factory=dict)
     days: Sequence[Sums] = ()
+    prescriptions: tuple[PrescriptionLine, ...] = ()

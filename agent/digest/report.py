@@ -309,6 +309,55 @@ class FindingLine(Part, frozen=True):
     reason: str | UnsetType = UNSET
 
 
+class PrescribedTarget(Part, frozen=True):
+    """What a prescription wants: an indicator of one machine, ``at_least`` or ``at_most`` the value."""
+
+    indicator: str
+    machine: str
+    side: Literal["at_least", "at_most"]
+    value: float
+
+
+class Stretch(Part, frozen=True):
+    """An indicator over whole days of the plant; ``days``: those with records. ``coverage``: share of what should be
+    known that is; ``reason``: why the value is null."""
+
+    span: Span
+    days: Count
+    value: Number
+    unit: str
+    numerator: Number
+    denominator: Number
+    coverage: Number
+    reason: str | UnsetType = UNSET
+
+
+class PrescriptionLine(Part, frozen=True):
+    """A prescription of the platform and what became of it; ``hash``: SHA-256 of what was signed, empty where that
+    could not be read. ``decided_at``: when the plant said so; ``adopted_on``: its date of adoption.
+
+    ``before`` and ``after``, of adopted ones: the target indicator over up to 28 days before the day of adoption,
+    and since then up to the end of ``until``; null where nothing was recorded. ``change``: after minus before.
+    ``reached``: whether the target is met; null where too little is known. ``reason``: why that is so; of declined
+    ones a word of a fixed list; of refused ones why the gateway does not take it. What people wrote stays in the
+    plant. A digest tells of what changed in its period, and the first one of a day of all that are open."""
+
+    id: str
+    revision: int
+    hash: str
+    state: Literal["received", "adopted", "declined", "expired", "withdrawn", "refused"]
+    received_at: Time
+    until: str | UnsetType = UNSET
+    decided_at: Time | UnsetType = UNSET
+    adopted_on: str | UnsetType = UNSET
+    target: PrescribedTarget | UnsetType = UNSET
+    before: Stretch | UnsetType | None = UNSET
+    after: Stretch | UnsetType | None = UNSET
+    change: Number | UnsetType = UNSET
+    reached: bool | UnsetType | None = UNSET
+    reason: str | UnsetType = UNSET
+
+
 class LedgerEntry(Part, frozen=True):
     """Something that was lost or shed. ``count``: samples, or digests, as the cause says; ``entries``: how
     many entries of the gateway's ledger this line stands for. Each entry is in one digest: where ``end`` lies
@@ -340,6 +389,8 @@ class Digest(Part, frozen=True):
     findings_assessed: dict[str, int] | UnsetType = UNSET
     tables: dict[str, str] | UnsetType = UNSET
     """Names with versions of the tables that indicators and findings follow."""
+    prescriptions: tuple[PrescriptionLine, ...] | UnsetType = UNSET
+    """Left out where there is nothing to say of any."""
 
 
 _ENCODER = msgspec.json.Encoder(order="sorted")

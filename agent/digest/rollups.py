@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
@@ -116,15 +116,18 @@ def total(parts: Iterable[Sums]) -> Sums | None:
 
 def day_of(time: int, zone: ZoneInfo) -> Period:
     """The calendar day of the plant that holds ``time``; 23 or 25 hours long where the clocks change."""
-    date = datetime.fromtimestamp(time // SECOND, zone).date()
-    begin, end = (datetime.combine(each, datetime.min.time(), zone) for each in (date, date + timedelta(days=1)))
-    return Period(round(begin.timestamp()) * SECOND, round(end.timestamp()) * SECOND)
+    day = datetime.fromtimestamp(time // SECOND, zone).date()
+    return Period(day_begin(day, zone), day_begin(day + timedelta(days=1), zone))
+
+
+def day_begin(day: date, zone: ZoneInfo) -> int:
+    """When a date begins at the plant."""
+    return round(datetime.combine(day, datetime.min.time(), zone).timestamp()) * SECOND
 
 
 def days_before(time: int, zone: ZoneInfo, count: int) -> int:
     """Where the window of ``count`` days begins whose last day holds ``time``."""
-    date = datetime.fromtimestamp(time // SECOND, zone).date() - timedelta(days=count - 1)
-    return round(datetime.combine(date, datetime.min.time(), zone).timestamp()) * SECOND
+    return day_begin(datetime.fromtimestamp(time // SECOND, zone).date() - timedelta(days=count - 1), zone)
 
 
 def with_period(day: Sums | None, period: Sums) -> Sums:

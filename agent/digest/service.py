@@ -18,8 +18,10 @@ from agent.digest.accumulate import Accumulator
 from agent.digest.build import conclude
 from agent.digest.chain import next_link
 from agent.digest.chain import relinked as relinked_body
+from agent.digest.effect import local_date
 from agent.digest.inputs import DigestInputs, Facts
-from agent.digest.report import encode
+from agent.digest.prescriptions import Prescribed, lines, look_back, to_be_told
+from agent.digest.report import PrescriptionLine, encode
 from agent.digest.rollups import LONGEST_WINDOW_DAYS, Kept, days_of, kept_of
 from agent.digest.schedule import FLOOR_US, Schedule
 from agent.digest.spec import DigestSpec, compile_spec
@@ -98,12 +100,15 @@ class DigestService:
         identity: Signer,
         *,
         flush: Callable[[], Awaitable[object]] | None = None,
+        prescribed: Callable[[int], Sequence[Prescribed]] | None = None,
     ) -> None:
+        """``prescribed``: the prescriptions as they stood at a time (UTC microseconds); may read files."""
         self._store = store
         self._configuration = configuration
         self._clock = clock
         self._identity = identity
         self._flush = flush
+        self._prescribed = prescribed
         file = configuration.file
         self._windows = Windows(round(file.digest.period * 1e6), ZoneInfo(file.gateway.timezone))
         self._schedule = Schedule(store, self._windows, clock)
@@ -275,7 +280,21 @@ class DigestService:
             losses=losses,
             carries=before.carries if before else {},
             days=await asyncio.to_thread(days_of, days),
+            prescriptions=await self._prescriptions(period, spec),
         )
+
+    async def _prescriptions(self, period: Period, spec: DigestSpec) -> tuple[PrescriptionLine, ...]:
+        if self._prescribed is None:
+            return ()
+        zone = self._windows.zone
+        told = to_be_told(await asyncio.to_thread(self._prescribed, period.end), period, zone)
+        today, first = local_date(period.start, zone), look_back(told)
+        needed = (
+            await self._store.rollups(rollups.DAY, rollups.day_begin(first, zone), rollups.day_begin(today, zone))
+            if first
+            else []
+        )
+        return await asyncio.to_thread(lambda: lines(told, spec, days_of(needed), today, zone))
 
     async def _concluded(self, inputs: DigestInputs, seen: Accumulator) -> tuple[bytes, Kept]:
         def work() -> tuple[bytes, Kept]:

@@ -61,7 +61,7 @@ def test_every_scenario_keeps_the_schema_and_reads_back(folder: Path) -> None:
 
 def test_a_reader_ignores_sections_of_a_later_version() -> None:
     digest = json.loads(encode(build(scenario(FOLDERS[0])[0])))
-    later = msgspec.json.encode(digest | {"prescriptions": [{"name": "press-1"}]})
+    later = msgspec.json.encode(digest | {"of_later": [{"name": "press-1"}]})
     assert decode(later).header.seq == 1
 
 

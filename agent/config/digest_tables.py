@@ -24,8 +24,18 @@ class Texts(msgspec.Struct, frozen=True, kw_only=True):
     zh: str
 
 
+class BaselineRule(_Part, frozen=True):
+    """When days make an energy baseline. ``least_points``: days; ``least_coverage``: share of a day that must be known;
+    ``least_spread``: (most − fewest pieces) ÷ most pieces, below which a slope would be noise."""
+
+    least_points: int
+    least_coverage: float
+    least_spread: float
+
+
 class Row(_Part, frozen=True):
-    """One indicator: a ``kpi`` over all machines, or ``numerator`` ÷ ``denominator`` of what is known of the plant.
+    """One indicator: a ``kpi`` over all machines, ``numerator`` ÷ ``denominator`` of what is known of the plant, or
+    the ``baseline`` of each machine.
 
     ``edges``: upper ends of its bins but the last, ascending. ``known_by``: what its coverage is told from.
     """
@@ -36,6 +46,7 @@ class Row(_Part, frozen=True):
     kpi: str = ""
     numerator: str = ""
     denominator: str = ""
+    baseline: BaselineRule | None = None
     edges: tuple[float, ...] = ()
     known_by: Literal["states", "energy"] = "states"
 

@@ -18,7 +18,7 @@ from agent.digest.indicators import figures, indicators
 from agent.digest.inputs import DigestInputs, Facts
 from agent.digest.ledger import begun, ledger, overlapping
 from agent.digest.report import SCHEMA, Affiliation, ChainMembership, ClockState, Digest, Header, Span, number
-from agent.digest.rollups import Kept, sums_of
+from agent.digest.rollups import Kept, closed_days, sums_of
 from agent.digest.tags import summaries
 from agent.digest.windows import Period, iso
 
@@ -57,7 +57,8 @@ def conclude(inputs: DigestInputs, seen: Observations) -> tuple[Digest, Kept]:
         clock_offset_s=inputs.facts.offset_us / 1e6,
         clock_trusted=inputs.facts.clock_trusted,
     )
-    found, assessed = findings(spec, windows(inputs.days, sums, ZoneInfo(inputs.facts.timezone)), gateway)
+    zone = ZoneInfo(inputs.facts.timezone)
+    found, assessed = findings(spec, windows(inputs.days, sums, zone), gateway)
     digest = Digest(
         schema=SCHEMA,
         kind="period",
@@ -67,7 +68,7 @@ def conclude(inputs: DigestInputs, seen: Observations) -> tuple[Digest, Kept]:
         tags=summaries(period, spec, seen),
         equipment=tuple(line(machine, machines[machine.name].sums) for machine in spec.machines) or UNSET,
         ledger=ledger(begun(period, inputs.losses)),
-        indicators=indicators(spec, inputs.enterprise, sums),
+        indicators=indicators(spec, inputs.enterprise, sums, closed_days(inputs.days, sums, zone)),
         findings=found,
         findings_assessed=assessed,
         tables={**spec.tables, **({"effect": terms().name} if inputs.prescriptions else {})},

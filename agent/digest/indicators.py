@@ -9,30 +9,43 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 
+import msgspec
 from msgspec import UNSET
 
-from agent.config.digest_tables import Row
+from agent.config.digest_tables import BaselineRule, Row
 from agent.config.model import EnterpriseSection
+from agent.digest.baseline import baseline
 from agent.digest.equipment.kpi import NO_FAILURE, NO_STATE, NOTHING, PRODUCTS, Kpi, kpis
 from agent.digest.equipment.spec import MachineSpec
 from agent.digest.equipment.sums import MachineSums, add
-from agent.digest.report import IndicatorLine, Number, number
-from agent.digest.rollups import Sums
+from agent.digest.report import BaselineFit, IndicatorLine, Number, number
+from agent.digest.rollups import ClosedDay, Sums
 from agent.digest.spec import DigestSpec
 
 NOT_DECLARED = "not declared in [enterprise] inventory"
 NO_MACHINE = "no machine is configured, or none whose figures may leave the plant"
 NO_KEY_MACHINE = "no machine is configured with key_process = true"
 NO_KEY_INVENTORY = "no key_processes are declared in [enterprise] inventory"
+NO_BASELINE = "no machine, whose figures may leave the plant, has both its energy and its pieces measured"
 ABOVE_ONE = "above 1: correct [enterprise] inventory"
 
 
-def indicators(spec: DigestSpec, enterprise: EnterpriseSection, sums: Sums) -> tuple[IndicatorLine, ...]:
-    """All rows of the table in force, in its order; what cannot be told is null with the reason."""
+def indicators(
+    spec: DigestSpec, enterprise: EnterpriseSection, sums: Sums, days: Sequence[ClosedDay] = ()
+) -> tuple[IndicatorLine, ...]:
+    """All rows of the table in force, in its order; what cannot be told is null with the reason.
+
+    ``days``: those that have ended, for what is told of several of them.
+    """
     known = figures(spec, enterprise, sums)
-    public = {machine.name: sums.machines[machine.name] for machine in _public(spec) if machine.name in sums.machines}
-    return tuple(_of_machines(row, list(public.values())) if row.kpi else _of_plant(row, known, sums)
-                 for row in spec.indicators.rows)  # fmt: skip
+    public = [sums.machines[each.name] for each in _public(spec) if each.name in sums.machines]
+    lines: list[IndicatorLine] = []
+    for row in spec.indicators.rows:
+        if row.baseline:
+            lines += _baselines(row, row.baseline, _public(spec), days)
+        else:
+            lines.append(_of_machines(row, public) if row.kpi else _of_plant(row, known, sums))
+    return tuple(lines)
 
 
 Figure = tuple[float | None, str]
@@ -114,6 +127,24 @@ def _of_machines(row: Row, machines: Sequence[MachineSums]) -> IndicatorLine:
     known = summed.energy_known_us if row.known_by == "energy" else summed.span_us - summed.states.get("unknown", 0)
     coverage = known / summed.span_us if summed.span_us else None
     return _line(row, kpi.unit, kpi.value, (kpi.numerator, kpi.denominator), coverage, kpi.reason)
+
+
+def _baselines(
+    row: Row, rule: BaselineRule, machines: Sequence[MachineSpec], days: Sequence[ClosedDay]
+) -> list[IndicatorLine]:
+    """One line for each machine whose energy and pieces are measured."""
+    nothing = (None, None)
+    lines = []
+    for machine in machines:
+        counted = "produced" in machine.counts or machine.cycle_state is not None
+        if not counted or not (machine.energy or machine.power):
+            continue
+        found = baseline(machine, days, rule)
+        coverage = found.n / found.days if found.days else None
+        line = _line(row, "kWh", found.b1, nothing, coverage, found.reason)
+        fit = BaselineFit(b0=_number(found.b0), b1=_number(found.b1), n=found.n, r2=_number(found.r2))
+        lines.append(msgspec.structs.replace(line, machine=machine.name, fit=fit))
+    return lines or [_line(row, "kWh", None, nothing, None, NO_BASELINE)]
 
 
 def _kpi(sums: MachineSums, code: str) -> Kpi:

@@ -264,10 +264,21 @@ class EquipmentLine(Part, frozen=True):
     withheld: str | UnsetType = UNSET
 
 
+class BaselineFit(Part, frozen=True):
+    """Energy of a day = ``b0`` (kWh) + ``b1`` (kWh a piece) × pieces, by least squares over ``n`` whole days of the
+    last 28. ``r2``: coefficient of determination; null where the energy does not vary."""
+
+    b0: Number
+    b1: Number
+    n: Count
+    r2: Number
+
+
 class IndicatorLine(Part, frozen=True):
     """Evidence for an indicator of a diagnosis scheme, never a score. ``value`` = ``numerator`` ÷ ``denominator`` (a
-    product of others has neither). ``coverage``: share of what should be known that is; null where nothing is
-    measured. ``reason``: why the value is null, or is to be doubted. ``bin``: of the scheme, in percent."""
+    product of others has neither; nor has an energy baseline, whose value is ``b1`` of its ``fit``). ``machine``: of
+    which the row speaks, where it is not of the plant. ``coverage``: share of what should be known that is; null where
+    nothing is measured. ``reason``: why the value is null, or is to be doubted. ``bin``: of the scheme, in percent."""
 
     code: str
     value: Number
@@ -279,6 +290,8 @@ class IndicatorLine(Part, frozen=True):
     standard: str
     reason: str | UnsetType = UNSET
     bin: str | UnsetType = UNSET
+    machine: str | UnsetType = UNSET
+    fit: BaselineFit | UnsetType = UNSET
 
 
 class FindingLine(Part, frozen=True):

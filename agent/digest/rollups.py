@@ -53,6 +53,10 @@ class Sums(msgspec.Struct, frozen=True, kw_only=True):
     downtime_s: float = 0.0
 
 
+ClosedDay = tuple[Sums, int]
+"""The sums of a calendar day, and how long the day is (us)."""
+
+
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
     """A period's entry in the store; ``carries``: what was open on each machine when it ended."""
 
@@ -128,6 +132,17 @@ def day_begin(day: date, zone: ZoneInfo) -> int:
 def days_before(time: int, zone: ZoneInfo, count: int) -> int:
     """Where the window of ``count`` days begins whose last day holds ``time``."""
     return day_begin(datetime.fromtimestamp(time // SECOND, zone).date() - timedelta(days=count - 1), zone)
+
+
+def closed_days(days: Iterable[Sums], latest: Sums, zone: ZoneInfo) -> list[ClosedDay]:
+    """The days that have ended of those back to which findings look, with their lengths; oldest first.
+
+    ``days``: as they were stored. ``latest``: the period or day that has just ended.
+    """
+    since, today = days_before(latest.start, zone, LONGEST_WINDOW_DAYS), day_of(latest.start, zone)
+    known = {day_of(each.start, zone): each for each in days if each.start >= since}
+    known[today] = with_period(known.get(today), latest)
+    return [(sums, day.length) for day, sums in sorted(known.items()) if sums.end >= day.end]
 
 
 def with_period(day: Sums | None, period: Sums) -> Sums:

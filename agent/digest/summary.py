@@ -13,7 +13,7 @@ from agent.digest.findings import Gateway, findings, windows
 from agent.digest.indicators import figures, indicators
 from agent.digest.proposals import proposals
 from agent.digest.report import Count, EquipmentLine, FindingLine, IndicatorLine, Part, Span
-from agent.digest.rollups import LONGEST_WINDOW_DAYS, DeviceSums, Sums, total
+from agent.digest.rollups import LONGEST_WINDOW_DAYS, DeviceSums, Sums, closed_days, total
 from agent.digest.spec import compile_spec
 from agent.digest.windows import SECOND, Period, iso
 from agent.errors import GongfuError
@@ -106,7 +106,7 @@ def summary(kind: Kind, span: Period, days: Sequence[Sums], configuration: Confi
         equipment=tuple(
             line(machine, sums.machines[machine.name]) for machine in spec.machines if machine.name in sums.machines
         ),
-        indicators=indicators(spec, enterprise, sums),
+        indicators=indicators(spec, enterprise, sums, closed_days(before, inside[-1], zone)),
         findings=found,
         findings_assessed=assessed,
         tables=spec.tables,

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 import numpy as np
@@ -25,8 +26,10 @@ from agent.config.model import (
     Seconds,
     Tag,
 )
+from agent.digest.equipment.sums import MachineSums
 from agent.digest.equipment.times import Carry
 from agent.digest.inputs import DigestInputs, Facts
+from agent.digest.rollups import DeviceSums, Sums, day_of
 from agent.digest.spec import DigestSpec, compile_spec, group_interval
 from agent.digest.windows import Period
 from drivers.contract import DriverType, Point
@@ -133,7 +136,7 @@ def scenario(path: Path) -> tuple[DigestInputs, dict[str, Any]]:
 
     Times in the folder are seconds from the period's start. ``scans`` holds, by device, lists of
     ``[first, step, count]`` or ``[first, step, count, late]``; ``samples``, by series, ``[time, value]`` or
-    ``[time, value, quality]``, value null for none.
+    ``[time, value, quality]``, value null for none. ``days``: sums of days before, see :func:`_day`.
     """
     given = json.loads((path / "input.json").read_text(encoding="utf-8"))
     devices = [
@@ -180,8 +183,22 @@ def scenario(path: Path) -> tuple[DigestInputs, dict[str, Any]]:
         events=[Event(at(row[0]), *row[1:]) for row in given.get("events", [])],
         losses=[Loss(at(row[0]), at(row[1]), *row[2:]) for row in given.get("losses", [])],
         carries={name: Carry(**each) for name, each in given.get("carries", {}).items()},
+        days=[_day(each, plant.file.gateway.timezone) for each in given.get("days", [])],
     )
     return inputs, json.loads((path / "expected.json").read_text(encoding="utf-8"))
+
+
+def _day(given: dict[str, Any], timezone: str) -> Sums:
+    """``date``, and what ``machines`` and ``devices`` have that is not 0; all of the day is recorded."""
+    zone = ZoneInfo(timezone)
+    day = day_of(round(datetime.fromisoformat(given["date"]).replace(tzinfo=zone).timestamp()) * SECOND, zone)
+    return Sums(
+        start=day.start,
+        end=day.end,
+        covered_us=day.length,
+        machines={name: MachineSums(span_us=day.length, **each) for name, each in given.get("machines", {}).items()},
+        devices={name: DeviceSums(**each) for name, each in given.get("devices", {}).items()},
+    )
 
 
 def _start(given: dict[str, Any]) -> int:

@@ -126,8 +126,12 @@ def _indicator(line: dict[str, Any]) -> list[Child]:
     value = share(line["value"]) if not unit else f"{parts.number(line['value'])}{unit}"
     note = " · ".join(filter(None, (f"bin {line['bin']} %" if line.get("bin") else "", line.get("reason", ""))))
     terms = f"{parts.number(line['numerator'])} ÷ {parts.number(line['denominator'])}"
+    fit = line.get("fit")
+    if fit:
+        b0, b1, r2 = (parts.number(fit[name]) for name in ("b0", "b1", "r2"))
+        terms = f"{b0} + {b1} · PQ, n = {fit['n']}, R² = {r2}"
     return [
-        el("span", line["code"], el("span", line["standard"], class_="sub")),
+        el("span", f"{line['code']} {line.get('machine', '')}", el("span", line["standard"], class_="sub")),
         el("span", value, el("span", note, class_="sub")),
         terms,
         line["basis"],

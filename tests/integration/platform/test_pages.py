@@ -112,6 +112,14 @@ async def test_machines_findings_and_indicators_are_shown(tmp_path: Path) -> Non
     assert "MIIT24.DATA_LINKS" in text and "4 ÷ 5" in text and "80.0 %" in text
 
 
+async def test_an_energy_baseline_is_shown_as_its_line(tmp_path: Path) -> None:
+    async with platform_with_gateway(tmp_path) as (_, gateway):
+        await gateway.deliver(**_diagnosed("digest-energy-baseline"))
+        text = (await _read(gateway, f"/gateways/{gateway.id}/digests/1")).text
+    assert "ENPI.BASELINE press" in text and "100 + 0.25 · PQ, n = 10, R² = 0.995" in text
+    assert "0 whole days with enough data, 10 are needed" in text
+
+
 async def test_what_cannot_be_told_is_shown_with_its_reason(tmp_path: Path) -> None:
     changes = _diagnosed("digest-indicators")
     changes["equipment"].append({"name": "secret", "key_process": False, "withheld": "sensitivity 3 never leaves"})

@@ -6,10 +6,12 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 
 from agent.config.model import EquipmentSection
 from agent.digest.equipment.sums import MachineSums
+from agent.digest.report import BaselineFit
 from agent.digest.rollups import DeviceSums, Sums
 from agent.digest.summary import Kind, look_back, span_of, summary
 from agent.digest.windows import iso
@@ -81,3 +83,23 @@ def test_days_outside_of_the_span_are_not_in_it() -> None:
     span = span_of("day", "2026-11-23", ZONE)
     assert summary("day", span, [days[0], days[2]], PLANT) is None
     assert look_back(span) <= span.start - 28 * 24 * HOUR
+
+
+def test_a_month_shows_the_energy_baseline_of_its_last_four_weeks() -> None:
+    plant = configuration(
+        [device("p", [tag("p.total", kind="counter"), tag("p.kwh", 1, kind="counter", unit="kWh")])],
+        equipment=[EquipmentSection(name="press", produced="p.total", energy="p.kwh")],
+    )
+
+    def worked(number: int, kwh: float) -> Sums:
+        made = day(f"2026-10-{number:02d}", produced=100.0 * number, kwh=kwh, energy_basis="counter",
+                   energy_known_us=24 * HOUR)  # fmt: skip
+        return msgspec.structs.replace(made, devices={"p": DeviceSums(expected=100, good=99)})
+
+    # From the 4th on (28 days up to the 31st) 20 kWh and 3 kWh a hundred pieces; what is before does not fit.
+    days = [worked(number, 20 + 3 * number if number >= 4 else 9999) for number in range(1, 32)]
+    made = summary("month", span_of("month", "2026-10", ZONE), days, plant)
+    assert made is not None
+    row = next(each for each in made.indicators if each.code == "ENPI.BASELINE")
+    assert (row.machine, row.coverage, row.unit) == ("press", 1.0, "kWh")
+    assert row.fit == BaselineFit(b0=20.0, b1=0.03, n=28, r2=1.0)

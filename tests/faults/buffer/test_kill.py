@@ -23,7 +23,7 @@ def run_and_kill(path: Path, first: int, cap: int, after_s: float) -> int:
     """Let the writer go, kill it ``after_s`` after its first block; how many blocks it said are durable."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
     command = [sys.executable, str(HERE / "append_for_ever.py"), str(path), str(first), str(cap)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, bufsize=0) as process:  # lines in order
         assert process.stdout is not None
         output = process.stdout.readline()
         deadline = time.monotonic() + after_s

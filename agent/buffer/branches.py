@@ -24,7 +24,7 @@ class Branches(Ledger, Digests):
     def __init__(self, database: Database, now: Callable[[], int]) -> None:
         super().__init__(database, now)
         self.chain = asyncio.Lock()
-        """Held from the moment the next digest's place is looked up until it is stored, and while a branch
+        """Held from the moment the next digests' places are looked up until they are stored, and while a branch
         is set aside: no digest is added to a branch that has been given up."""
 
     async def set_aside_digests(self, after_seq: int, notes: tuple[str, str] | None = None) -> int:
@@ -33,15 +33,16 @@ class Branches(Ledger, Digests):
         They are kept as they are (:meth:`set_aside`), and the ledger says so. ``notes``: a setting that is
         kept before the first of them goes. Returns how many were moved. Holds :attr:`chain`.
         """
-        branch = "seq > ? AND state != 'accepted'"
+        branch, place = "stream = ? AND seq > ? AND state != 'accepted'", (self.stream, after_seq)
         async with self.chain:
             ((count, first, last),) = await self._db.read(
-                f"SELECT COUNT(*), MIN(first), MAX(last) FROM digest WHERE {branch}", (after_seq,)
+                f"SELECT COUNT(*), MIN(first), MAX(last) FROM digest WHERE {branch}", place
             )
 
             async def announce(transaction: Transaction) -> None:
                 if notes is not None:
-                    await transaction.run("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", notes)
+                    own = (self._own(notes[0]), notes[1])
+                    await transaction.run("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", own)
                 if count:
                     await self._enter(transaction, Loss(first, last, SET_ASIDE, count=count))
 
@@ -49,7 +50,7 @@ class Branches(Ledger, Digests):
             # The newest first: what is left at any moment is a chain.
             while rows := await self._db.read(
                 f"SELECT seq, LENGTH(body) + LENGTH(jws) FROM digest WHERE {branch} ORDER BY seq DESC LIMIT ?",
-                (after_seq, _AT_ONCE),
+                (*place, _AT_ONCE),
             ):
                 while len(rows) > 1 and sum(size for _, size in rows) > self._db.log_limit // 4:
                     rows.pop()
@@ -60,27 +61,34 @@ class Branches(Ledger, Digests):
         async def work(transaction: Transaction) -> None:
             for seq in numbers:
                 await transaction.run(
-                    f"INSERT INTO digest_aside ({DIGEST}, noted) SELECT {DIGEST}, ? FROM digest WHERE seq = ?",
-                    (self._now(), seq),
+                    f"INSERT INTO digest_aside ({DIGEST}, noted)"
+                    f" SELECT {DIGEST}, ? FROM digest WHERE stream = ? AND seq = ?",
+                    (self._now(), self.stream, seq),
                 )
-                await transaction.run(
-                    "UPDATE loss SET reported = -(SELECT MAX(id) FROM digest_aside) WHERE reported = ?", (seq,)
-                )
-                await transaction.run("DELETE FROM digest WHERE seq = ?", (seq,))
+                if not self.stream:  # whose digests are those that losses count as reported by
+                    await transaction.run(
+                        "UPDATE loss SET reported = -(SELECT MAX(id) FROM digest_aside) WHERE reported = ?", (seq,)
+                    )
+                await transaction.run("DELETE FROM digest WHERE stream = ? AND seq = ?", (self.stream, seq))
 
         await self._db.write(work, size=2 * size + SMALL)
 
     async def set_aside(self, *, undecided: bool = False) -> list[DigestAside]:
         """What was set aside, oldest period first; ``undecided``: of which it is open what becomes of it."""
-        condition = "WHERE became IS NULL" if undecided else ""
+        condition = "AND became IS NULL" if undecided else ""
         rows = await self._db.read(
-            f"SELECT id, became, noted, {_BODY} FROM digest_aside {condition} ORDER BY first, seq, id"
+            f"SELECT id, became, noted, {_BODY} FROM digest_aside WHERE stream = ? {condition} ORDER BY first, seq, id",
+            (self.stream,),
         )
         return [DigestAside(number, became, noted, DigestRecord(*row)) for number, became, noted, *row in rows]
 
     async def undecided(self) -> bool:
         """Whether there is any of which it is open what becomes of it."""
-        return bool(await self._db.read("SELECT 1 FROM digest_aside WHERE became IS NULL LIMIT 1"))
+        return bool(
+            await self._db.read(
+                "SELECT 1 FROM digest_aside WHERE became IS NULL AND stream = ? LIMIT 1", (self.stream,)
+            )
+        )
 
     async def relink(self, number: int, record: DigestRecord) -> None:
         """Add ``record``, which says again what the one set aside as ``number`` said, in one transaction."""

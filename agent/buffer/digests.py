@@ -9,31 +9,39 @@ from typing import Any
 from agent.buffer.database import Transaction
 from agent.buffer.records import DigestRecord, RollupRecord
 from agent.buffer.rollups import insert_rollups
-from agent.buffer.room import FOREVER, Room
+from agent.buffer.room import FOREVER
+from agent.buffer.settings import Settings
 
-DIGEST = "seq, kind, first, last, hash, previous, body, jws, state, reason, settled"
+DIGEST = "seq, kind, first, last, hash, previous, body, jws, state, reason, settled, stream"
 """Columns of a digest, in the order of :class:`DigestRecord`."""
 _READ = DIGEST.replace("body", "CAST(body AS BLOB)")
 
 
-class Digests(Room):
-    """The outbox and its history."""
+class Digests(Settings):
+    """The outbox of one stream and its history."""
 
     async def add_digest(self, record: DigestRecord, sums: Sequence[RollupRecord] = ()) -> None:
-        """Keep a digest; on disk when this returns. Raises StoreConflict where its ``seq`` is taken.
+        """As :meth:`add_digests`, for one."""
+        await self.add_digests([record], sums)
 
-        ``sums`` are kept with it, or neither is. Losses that were closed for it
-        (:meth:`~agent.buffer.ledger.Ledger.close_losses`) count as reported.
+    async def add_digests(self, records: Sequence[DigestRecord], sums: Sequence[RollupRecord] = ()) -> None:
+        """Keep digests of one period, the gateway's own and those for other audiences, all or none.
+
+        On disk when this returns. ``sums`` are kept with them. Losses that were closed for them
+        (:meth:`~agent.buffer.ledger.Ledger.close_losses`) count as reported by the gateway's own.
+        Raises StoreConflict where a ``seq`` is taken.
         """
 
         async def work(transaction: Transaction) -> None:
-            await insert_digest(transaction, record)
+            for record in records:
+                await insert_digest(transaction, record)
+                if not record.stream:
+                    await transaction.run(
+                        "UPDATE loss SET reported = ? WHERE reported = 0 AND first < ?", (record.seq, record.end)
+                    )
             await insert_rollups(transaction, sums)
-            await transaction.run(
-                "UPDATE loss SET reported = ? WHERE reported = 0 AND first < ?", (record.seq, record.end)
-            )
 
-        size = len(record.body) + len(record.jws) + sum(len(each.body) for each in sums)
+        size = sum(len(each.body) + len(each.jws) for each in records) + sum(len(each.body) for each in sums)
         await self._db.write(work, size=size)
 
     async def last_digest(self) -> DigestRecord | None:
@@ -42,34 +50,40 @@ class Digests(Room):
 
     async def last_settled(self, state: str) -> DigestRecord | None:
         """The newest digest in this state (``accepted`` or ``rejected``)."""
-        return next(iter(await self._digests("WHERE state = ? ORDER BY seq DESC LIMIT 1", state)), None)
+        return next(iter(await self._digests("AND state = ? ORDER BY seq DESC LIMIT 1", state)), None)
 
     async def digest(self, seq: int) -> DigestRecord | None:
         """One digest."""
-        return next(iter(await self._digests("WHERE seq = ?", seq)), None)
+        return next(iter(await self._digests("AND seq = ?", seq)), None)
 
     async def digests(self, limit: int, before_seq: int = FOREVER) -> list[DigestRecord]:
         """Digests below ``before_seq``, newest first."""
-        return await self._digests("WHERE seq < ? ORDER BY seq DESC LIMIT ?", before_seq, limit)
+        return await self._digests("AND seq < ? ORDER BY seq DESC LIMIT ?", before_seq, limit)
 
     async def pending(self, limit: int, newest_first: bool = False) -> list[DigestRecord]:
         """Digests that the platform has not answered yet."""
         order = "DESC" if newest_first else "ASC"
-        return await self._digests(f"WHERE state = 'pending' ORDER BY seq {order} LIMIT ?", limit)
+        return await self._digests(f"AND state = 'pending' ORDER BY seq {order} LIMIT ?", limit)
 
     async def digest_counts(self) -> dict[str, int]:
         """How many digests are ``pending``, ``accepted`` and ``rejected``."""
-        rows = await self._db.read("SELECT state, COUNT(*) FROM digest GROUP BY state")
+        rows = await self._db.read("SELECT state, COUNT(*) FROM digest WHERE stream = ? GROUP BY state", (self.stream,))
         return {"pending": 0, "accepted": 0, "rejected": 0} | dict(rows)
 
     async def mark(self, seq: int, state: str, reason: str = "", time_us: int = 0) -> None:
         """Settle a digest (``accepted``, ``rejected``), or make it ``pending`` again."""
         await self._db.put(
-            "UPDATE digest SET state = ?, reason = ?, settled = ? WHERE seq = ?", (state, reason, time_us, seq)
+            "UPDATE digest SET state = ?, reason = ?, settled = ? WHERE stream = ? AND seq = ?",
+            (state, reason, time_us, self.stream, seq),
         )
 
+    async def streams(self) -> list[str]:
+        """Every stream that has digests, the gateway's own first."""
+        rows = await self._db.read("SELECT stream FROM digest UNION SELECT stream FROM digest_aside ORDER BY 1")
+        return [stream for (stream,) in rows]
+
     async def _digests(self, tail: str, *arguments: Any) -> list[DigestRecord]:
-        rows = await self._db.read(f"SELECT {_READ} FROM digest {tail}", arguments)
+        rows = await self._db.read(f"SELECT {_READ} FROM digest WHERE stream = ? {tail}", (self.stream, *arguments))
         return [DigestRecord(*row) for row in rows]
 
 

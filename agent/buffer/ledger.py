@@ -11,7 +11,8 @@ from agent.buffer.records import Event, Loss, Upload
 from agent.buffer.room import FOREVER, Room
 
 _UNREPORTED = "COALESCE(reported, 0) = 0"
-_LOSS = "first, last, cause, device, series, count, epoch, noted"
+_LOSS = "first, last, cause, device, series, count, epoch, noted, stream"
+_UPLOAD = "time, seq, kind, bytes, status, audience, host"
 _MERGE_US = 3_600_000_000
 """What is shed in pieces is one entry an hour, not one a piece."""
 MOST_LOSSES = 10_000
@@ -90,11 +91,12 @@ class Ledger(Room):
     async def _enter(self, transaction: Transaction, loss: Loss) -> None:
         """Enter a loss, or extend the newest entry of its kind: what is shed goes on, the ledger must not."""
         shift = self._shifts.get(loss.epoch, 0)
-        first, last, kind = loss.start + shift, loss.end + shift, (loss.cause, loss.device, loss.series, loss.epoch)
+        first, last, stream = loss.start + shift, loss.end + shift, loss.stream or self.stream
+        kind = (loss.cause, loss.device, loss.series, loss.epoch)
         rows = await transaction.rows(
             "SELECT id, first, last FROM loss WHERE cause = ? AND device = ? AND series = ? AND epoch = ?"
-            " AND reported IS NULL ORDER BY id DESC LIMIT 1",
-            kind,
+            " AND stream = ? AND reported IS NULL ORDER BY id DESC LIMIT 1",
+            (*kind, stream),
         )
         if rows and rows[0][1] // _MERGE_US == last // _MERGE_US and first >= rows[0][1]:
             await transaction.run(
@@ -103,29 +105,29 @@ class Ledger(Room):
             )
         else:
             await transaction.run(
-                f"INSERT INTO loss ({_LOSS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (first, last, *kind[:3], loss.count, loss.epoch, self._now()),
+                f"INSERT INTO loss ({_LOSS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (first, last, *kind[:3], loss.count, loss.epoch, self._now(), stream),
             )
 
     # -- uploads -------------------------------------------------------------------------------------
 
     async def add_upload(self, upload: Upload) -> None:
         """Note bytes that left the plant."""
-        await self._db.put(
-            "INSERT INTO upload (time, seq, kind, bytes, status) VALUES (?, ?, ?, ?, ?)", dataclasses.astuple(upload)
-        )
+        await self._db.put(f"INSERT INTO upload ({_UPLOAD}) VALUES (?, ?, ?, ?, ?, ?, ?)", dataclasses.astuple(upload))
 
     async def uploads(self, start: int, end: int) -> list[Upload]:
         """What left in [start, end), oldest first."""
         rows = await self._db.read(
-            "SELECT time, seq, kind, bytes, status FROM upload WHERE time >= ? AND time < ? ORDER BY id", (start, end)
+            f"SELECT {_UPLOAD} FROM upload WHERE time >= ? AND time < ? ORDER BY id", (start, end)
         )
         return [Upload(*row) for row in rows]
 
-    async def uploaded_bytes(self, since_us: int, kind: str = "") -> int:
-        """Bytes that left since then; ``kind``: in requests of this kind only."""
+    async def uploaded_bytes(self, since_us: int, kind: str = "", audiences: Sequence[str] | None = None) -> int:
+        """Bytes that left since then; ``kind``: in requests of this kind only; ``audiences``: to these only."""
+        among = "" if audiences is None else f" AND audience IN ({', '.join('?' * len(audiences))})"
         ((total,),) = await self._db.read(
-            "SELECT COALESCE(SUM(bytes), 0) FROM upload WHERE time >= ? AND ? IN ('', kind)", (since_us, kind)
+            f"SELECT COALESCE(SUM(bytes), 0) FROM upload WHERE time >= ? AND ? IN ('', kind){among}",
+            (since_us, kind, *(audiences or ())),
         )
         return int(total)
 
@@ -146,12 +148,12 @@ class Ledger(Room):
 async def _fold(transaction: Transaction, last_id: int) -> None:
     """One entry a cause and device for all up to ``last_id``: sums and intervals stay, single tags go."""
     rows = await transaction.rows(
-        "SELECT MIN(first), MAX(last), cause, device, '', SUM(count), 0, MAX(noted), MAX(reported) FROM loss"
-        f" WHERE id <= ? GROUP BY cause, device, {_UNREPORTED} ORDER BY MIN(id)",
+        "SELECT MIN(first), MAX(last), cause, device, '', SUM(count), 0, MAX(noted), stream, MAX(reported) FROM loss"
+        f" WHERE id <= ? GROUP BY cause, device, stream, {_UNREPORTED} ORDER BY MIN(id)",
         (last_id,),
     )
     await transaction.run("DELETE FROM loss WHERE id <= ?", (last_id,))
-    await transaction.run_each(f"INSERT INTO loss ({_LOSS}, reported) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    await transaction.run_each(f"INSERT INTO loss ({_LOSS}, reported) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
 
 def _detail(text: str) -> dict[str, object]:

@@ -83,15 +83,16 @@ class Limits(Restamps, Branches, Rollups):
         return bool(chosen)
 
     async def _shed_digests(self, missing: int, condition: str, keep: int) -> bool:
-        """The oldest digests of a kind but the ``keep`` newest of all: the chain needs its head."""
+        """The oldest digests of a kind but the ``keep`` newest of each stream: the chain needs its head."""
         rows = await self._db.read(
-            f"SELECT seq, LENGTH(body), first, last, state = 'pending' FROM digest"
-            f" WHERE {condition} AND seq <= (SELECT MAX(seq) FROM digest) - ? ORDER BY seq LIMIT 16",
+            f"SELECT stream, seq, LENGTH(body), first, last, state = 'pending' FROM digest AS one"
+            f" WHERE {condition} AND seq <= (SELECT MAX(seq) FROM digest WHERE stream = one.stream) - ?"
+            " ORDER BY first, seq LIMIT 16",
             (keep,),
         )
         chosen = []
-        for seq, size, *rest in rows:
-            chosen.append((seq, *rest))
+        for stream, seq, size, *rest in rows:
+            chosen.append((stream, seq, *rest))
             missing -= size
             if missing <= 0:
                 break
@@ -99,10 +100,10 @@ class Limits(Restamps, Branches, Rollups):
             return False
 
         async def work(transaction: Transaction) -> None:
-            await transaction.run_each("DELETE FROM digest WHERE seq = ?", [(seq,) for seq, *_ in chosen])
-            for _, first, last, pending in chosen:
+            await transaction.run_each("DELETE FROM digest WHERE stream = ? AND seq = ?", [each[:2] for each in chosen])
+            for stream, _, first, last, pending in chosen:
                 if pending:
-                    await self._enter(transaction, Loss(first, last, "digest_shed", count=1))
+                    await self._enter(transaction, Loss(first, last, "digest_shed", count=1, stream=stream))
 
         await self._db.write(work, size=64 * 1024, may_shed=False)
         return True
@@ -110,7 +111,7 @@ class Limits(Restamps, Branches, Rollups):
     async def _shed_aside(self, missing: int, condition: str) -> bool:
         """The oldest that were set aside; those whose evidence is nowhere else are a loss."""
         rows = await self._db.read(
-            "SELECT id, LENGTH(body), first, last, became IS NULL FROM digest_aside"
+            "SELECT id, LENGTH(body), first, last, stream, became IS NULL FROM digest_aside"
             f" WHERE {condition} ORDER BY id LIMIT 16"
         )
         chosen = []
@@ -127,9 +128,9 @@ class Limits(Restamps, Branches, Rollups):
             await transaction.run_each(
                 "UPDATE loss SET reported = 0 WHERE reported = ?", [(-number,) for number, *_ in chosen]
             )
-            for _, first, last, undecided in chosen:
+            for _, first, last, stream, undecided in chosen:
                 if undecided:
-                    await self._enter(transaction, Loss(first, last, "digest_shed", count=1))
+                    await self._enter(transaction, Loss(first, last, "digest_shed", count=1, stream=stream))
 
         await self._db.write(work, size=64 * 1024, may_shed=False)
         return True

@@ -1,4 +1,4 @@
-"""Numbers for series and scan groups, and settings."""
+"""Numbers for series and scan groups."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.buffer.database import Database, Transaction
-from agent.buffer.room import Room
+from agent.buffer.settings import Settings
 
 
-class Names(Room):
+class Names(Settings):
     """A name keeps its number for ever: blocks know numbers only."""
 
     def __init__(self, database: Database, now: Callable[[], int]) -> None:
@@ -68,15 +68,3 @@ class Names(Room):
         """Every scan group: id → (device, interval in microseconds)."""
         rows = await self._db.read("SELECT id, device, interval FROM scan_group")
         return {number: (device, interval) for number, device, interval in rows}
-
-    async def meta(self, key: str) -> str | None:
-        """A setting, or None."""
-        rows = await self._db.read("SELECT value FROM meta WHERE key = ?", (key,))
-        return str(rows[0][0]) if rows else None
-
-    async def set_meta(self, key: str, value: str) -> None:
-        """Keep a setting."""
-        await self._db.put(
-            "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-            (key, value),
-        )

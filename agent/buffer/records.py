@@ -35,6 +35,8 @@ class Loss:
     """Epoch of the clock that stamped it; 0: never re-stamped."""
     noted: int = field(default=0, compare=False)
     """When it was entered in the ledger, or last extended; set by the store."""
+    stream: str = ""
+    """The stream whose chain it is about; empty: the gateway's own chain, or the plant's data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,8 @@ class DigestRecord:
     reason: str = ""
     settled: int = 0
     """When the platform gave its answer; 0: not yet."""
+    stream: str = ""
+    """Empty: the gateway's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,10 @@ class Upload:
     """Bytes of the request on the wire: its line, its headers (partly estimated) and its body, compressed."""
     status: int
     """HTTP status; 0: no answer."""
+    audience: str = ""
+    """To whom; empty: the platform that the gateway belongs to."""
+    host: str = ""
+    """Where to: host and port of the URL."""
 
 
 @dataclass(frozen=True, slots=True)

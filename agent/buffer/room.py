@@ -15,6 +15,8 @@ class Room:
     def __init__(self, database: Database, now: Callable[[], int]) -> None:
         self._db = database
         self._now = now
+        self.stream = ""
+        """The stream whose digests and settings these are; empty: the gateway's own."""
         self._shifts: dict[int, int] = {}
 
     async def load(self) -> None:

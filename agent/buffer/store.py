@@ -18,6 +18,7 @@ from agent.buffer.limits import Limits
 from agent.buffer.names import Names
 from agent.buffer.records import DigestAside, DigestRecord, Event, Loss, Stats, Upload
 from agent.buffer.room import FOREVER
+from agent.buffer.streams import Stream
 from agent.errors import GongfuError
 
 __all__ = [
@@ -89,6 +90,10 @@ class Store(Names, Limits):
     async def refill(self, transaction: Transaction) -> None:
         """Put into a new database what must not be missing: the numbers handed out, and the loss."""
         await super().refill(transaction)
+
+    def stream_of(self, audience: str) -> Stream | Store:
+        """The digests of one audience; of ``""`` the gateway's own."""
+        return Stream(self._db, self._now, audience, self.chain, self._shifts) if audience else self
 
     async def close(self) -> None:
         """Close; may be called twice."""

@@ -29,9 +29,11 @@ def old_buffer(path: Path, version: int, *, blocks: int = 5) -> None:
             "INSERT INTO block (epoch, shift, first, last, samples, data) VALUES (4, 0, ?, ?, 100, ?)",
             (int(batch.time[0]), int(batch.time[-1]), encode(batch)),
         )
+    stream = (", stream", ", ''") if version >= 4 else ("", "")
     for seq, state in ((1, "accepted"), (2, "rejected"), (3, "pending")):
         database.execute(
-            "INSERT INTO digest VALUES (?, 'period', ?, ?, ?, 'p', X'7B7D', 'j', ?, '', 9)",
+            f"INSERT INTO digest (seq, kind, first, last, hash, previous, body, jws, state, settled{stream[0]})"
+            f" VALUES (?, 'period', ?, ?, ?, 'p', X'7B7D', 'j', ?, 9{stream[1]})",
             (seq, seq * SECOND, (seq + 1) * SECOND, f"h{seq}", state),
         )
     for first in (1, 10 * SECOND):

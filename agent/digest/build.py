@@ -49,7 +49,8 @@ def conclude(inputs: DigestInputs, seen: Observations) -> tuple[Digest, Kept]:
     machines = measure_all(inputs, seen)
     period, spec = inputs.period, inputs.spec
     covered = coverage(period, spec, seen, inputs.enterprise, inputs.events, overlapping(period, inputs.losses))
-    sums = sums_of(period, covered, {name: measured.sums for name, measured in machines.items()})
+    withheld = [machine.name for machine in spec.machines if machine.refusal]
+    sums = sums_of(period, covered, {name: measured.sums for name, measured in machines.items()}, withheld)
     known = figures(spec, inputs.enterprise, sums)
     gateway = Gateway(
         connected=known["connected"][0],
@@ -62,8 +63,8 @@ def conclude(inputs: DigestInputs, seen: Observations) -> tuple[Digest, Kept]:
     digest = Digest(
         schema=SCHEMA,
         kind="period",
-        header=_header(period, inputs.facts),
-        affiliation=_affiliation(inputs.enterprise),
+        header=header(period, inputs.facts),
+        affiliation=affiliation(inputs.enterprise),
         coverage=covered,
         tags=summaries(period, spec, seen),
         equipment=tuple(line(machine, machines[machine.name].sums) for machine in spec.machines) or UNSET,
@@ -77,7 +78,8 @@ def conclude(inputs: DigestInputs, seen: Observations) -> tuple[Digest, Kept]:
     return digest, Kept(sums=sums, carries={name: measured.carry for name, measured in machines.items()})
 
 
-def _header(period: Period, facts: Facts) -> Header:
+def header(period: Period, facts: Facts) -> Header:
+    """Who says this, about which period, and after which digest."""
     return Header(
         gateway=facts.gateway,
         seq=facts.seq,
@@ -95,7 +97,8 @@ def _header(period: Period, facts: Facts) -> Header:
     )
 
 
-def _affiliation(enterprise: EnterpriseSection) -> Affiliation:
+def affiliation(enterprise: EnterpriseSection) -> Affiliation:
+    """Whom the evidence is about."""
     return Affiliation(
         enterprise=enterprise.name,
         credit_code=enterprise.credit_code,

@@ -385,8 +385,42 @@ class LedgerEntry(Part, frozen=True):
     entries: int
 
 
+class Numbers(Part, frozen=True):
+    """Places in the chain, both ends included."""
+
+    first_seq: Annotated[int, Meta(ge=1)]
+    last_seq: Annotated[int, Meta(ge=1)]
+
+
+class Parts(Numbers, frozen=True):
+    """What a digest of a shift, day, week or month was made of: ``count`` digests of ``kind`` of the same chain that
+    begin within its period, ``seconds`` long together. Whoever has them can make its sums again: counts, seconds,
+    pieces and kWh add up; the longest gap and stop, peak and demand are the largest of theirs.
+
+    ``without``: places between them where there are no parts of it: of a disk that was lost, or a period longer than
+    all of the span."""
+
+    kind: Literal["period", "shift", "day", "week", "month"]
+    count: Annotated[int, Meta(ge=1)]
+    seconds: float
+    without: tuple[Numbers, ...] | UnsetType = UNSET
+
+
+class Shift(Part, frozen=True):
+    """By the plant's clock: the day on which it begins, and from when to when (``22:00-06:00``). A digest of a shift
+    has the machines that work it, and all devices."""
+
+    date: Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\d$")]
+    times: Annotated[str, Meta(pattern=r"^\d\d:\d\d-\d\d:\d\d$")]
+
+
 class Digest(Part, frozen=True):
-    """One link of the chain."""
+    """One link of the chain.
+
+    A digest of a shift, a day, a week (from Monday on) or a month of the plant follows that of the last period which
+    begins within it, and says again what its ``parts`` said, as one. It has no ``tags``, whose quantiles do not add
+    up, and no ``ledger``: each entry is in one digest, that of a period.
+    """
 
     schema: Literal["gongfu.digest/1"]
     kind: Literal["period", "shift", "day", "week", "month"]
@@ -404,6 +438,10 @@ class Digest(Part, frozen=True):
     """Names with versions of the tables that indicators and findings follow."""
     prescriptions: tuple[PrescriptionLine, ...] | UnsetType = UNSET
     """Left out where there is nothing to say of any."""
+    parts: Parts | UnsetType = UNSET
+    """Of a digest of more than a period."""
+    shift: Shift | UnsetType = UNSET
+    """Of a digest of a shift."""
 
 
 _ENCODER = msgspec.json.Encoder(order="sorted")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
-from typing import TypeVar
+from typing import Any, Final, TypeVar
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -25,13 +25,15 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-PERIOD, DAY = "period", "day"
+PERIOD: Final = "period"
+DAY: Final = "day"
 LONGEST_WINDOW_DAYS = 28
 """So far back findings look, the day of the period included."""
 
 
 class DeviceSums(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Samples as in :class:`~agent.digest.report.DeviceCoverage`; ``timeouts``: of the bad ones."""
+    """Samples as in :class:`~agent.digest.report.DeviceCoverage`; ``timeouts``: of the bad ones. ``interval_us``
+    and ``points``: as last configured."""
 
     expected: int = 0
     good: int = 0
@@ -39,10 +41,22 @@ class DeviceSums(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     missing: int = 0
     timeouts: int = 0
     disconnects: int = 0
+    uncertain: int = 0
+    late: int = 0
+    longest_gap_us: int = 0
+    bad_causes: dict[str, int] = {}
+    drops: dict[str, int] = {}
+    interval_us: int = 0
+    points: int = 0
 
 
 class Sums(msgspec.Struct, frozen=True, kw_only=True):
-    """Of one or several periods, from ``start`` up to ``end`` (UTC microseconds). ``covered_us``: their lengths."""
+    """Of one or several periods, from ``start`` up to ``end`` (UTC microseconds). ``covered_us``: their lengths.
+
+    ``drops``: what the ledger counted, by cause, of devices or not. ``withheld``: machines of which one of the
+    periods said nothing. ``whole``: false where a period's sums were kept by a version that did not keep all
+    that a digest of several periods says.
+    """
 
     start: int
     end: int
@@ -51,6 +65,9 @@ class Sums(msgspec.Struct, frozen=True, kw_only=True):
     devices: dict[str, DeviceSums] = {}
     restarts: int = 0
     downtime_s: float = 0.0
+    drops: dict[str, int] = {}
+    withheld: tuple[str, ...] = ()
+    whole: bool = False
 
 
 ClosedDay = tuple[Sums, int]
@@ -64,7 +81,9 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     carries: dict[str, Carry] = {}
 
 
-def sums_of(period: Period, coverage: Coverage, machines: Mapping[str, MachineSums]) -> Sums:
+def sums_of(
+    period: Period, coverage: Coverage, machines: Mapping[str, MachineSums], withheld: Iterable[str] = ()
+) -> Sums:
     """Of one period."""
     return Sums(
         start=period.start,
@@ -79,11 +98,21 @@ def sums_of(period: Period, coverage: Coverage, machines: Mapping[str, MachineSu
                 missing=each.missing,
                 timeouts=each.bad_causes.get("timeout", 0),
                 disconnects=each.disconnects,
+                uncertain=each.uncertain,
+                late=each.late,
+                longest_gap_us=round(each.longest_gap_s * SECOND),
+                bad_causes=each.bad_causes,
+                drops=each.drops,
+                interval_us=round(each.interval_s * SECOND),
+                points=each.points,
             )
             for each in coverage.devices
         },
         restarts=coverage.total.restarts,
         downtime_s=coverage.total.agent_downtime_s,
+        drops=coverage.total.drops,
+        withheld=tuple(sorted(withheld)),
+        whole=True,
     )
 
 
@@ -103,11 +132,26 @@ def add(one: Sums, two: Sums) -> Sums:
         },
         restarts=one.restarts + two.restarts,
         downtime_s=one.downtime_s + two.downtime_s,
+        drops=_add_counts(one.drops, two.drops),
+        withheld=tuple(sorted({*one.withheld, *two.withheld})),
+        whole=one.whole and two.whole,
     )
 
 
 def _add_devices(one: DeviceSums, two: DeviceSums) -> DeviceSums:
-    return DeviceSums(**{name: getattr(one, name) + getattr(two, name) for name in one.__struct_fields__})
+    return DeviceSums(**{name: _join(name, getattr(one, name), getattr(two, name)) for name in one.__struct_fields__})
+
+
+def _join(name: str, one: Any, two: Any) -> Any:
+    if name == "longest_gap_us":
+        return max(one, two)
+    if name in ("interval_us", "points"):
+        return two or one
+    return _add_counts(one, two) if isinstance(one, dict) else one + two
+
+
+def _add_counts(one: Mapping[str, int], two: Mapping[str, int]) -> dict[str, int]:
+    return {name: one.get(name, 0) + two.get(name, 0) for name in sorted({*one, *two})}
 
 
 def total(parts: Iterable[Sums]) -> Sums | None:

@@ -1,24 +1,25 @@
-"""Days, weeks and months of the plant, from the sums of their days: for people, neither signed nor sent. Pure."""
+"""Days, weeks and months of the plant, from the sums of their days: for people, neither signed nor sent. Pure.
+
+What has been signed is a digest of its own (:mod:`.rollup`); this is what it would say as far as it is known, from
+the same computation.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import date
 from typing import Literal
 from zoneinfo import ZoneInfo
 
 from agent.config.model import Configuration
-from agent.digest.equipment.lines import line
-from agent.digest.findings import Gateway, findings, windows
-from agent.digest.indicators import figures, indicators
-from agent.digest.proposals import proposals
-from agent.digest.report import Count, EquipmentLine, FindingLine, IndicatorLine, Part, Span
-from agent.digest.rollups import LONGEST_WINDOW_DAYS, DeviceSums, Sums, closed_days, total
-from agent.digest.spec import compile_spec
+from agent.digest.content import content
+from agent.digest.report import Count, DeviceCoverage, EquipmentLine, FindingLine, IndicatorLine, Part, Span
+from agent.digest.rollups import LONGEST_WINDOW_DAYS, Sums, total
+from agent.digest.spans import CalendarKind, calendar_span
 from agent.digest.windows import SECOND, Period, iso
 from agent.errors import GongfuError
 
-Kind = Literal["day", "week", "month"]
+Kind = CalendarKind
 
 
 class DeviceTotals(Part, frozen=True):
@@ -35,10 +36,12 @@ class DeviceTotals(Part, frozen=True):
 
 class Summary(Part, frozen=True):
     """``span``: what was asked for; ``recorded``: from the first to the last period of it that has a digest, and
-    ``recorded_s`` their lengths. Findings look back from its last day."""
+    ``recorded_s`` their lengths. Findings look back from its last day. ``provisional``: no digest of the span has
+    been signed, or not yet."""
 
     schema: Literal["gongfu.summary/1"]
     kind: Kind
+    provisional: bool
     gateway: str
     timezone: str
     span: Span
@@ -63,15 +66,7 @@ def span_of(kind: Kind, text: str, zone: ZoneInfo) -> Period:
         first = date.fromisoformat(f"{text}-01" if kind == "month" and len(text) == len("2026-11") else text)
     except ValueError:
         raise GongfuError(f"cannot read the date {text!r}", remedy='write it as "2026-11-23"') from None
-    after = first + timedelta(days=1)
-    if kind == "week":
-        first -= timedelta(days=first.weekday())
-        after = first + timedelta(days=7)
-    elif kind == "month":
-        first = first.replace(day=1)
-        after = (first + timedelta(days=31)).replace(day=1)
-    start, end = (datetime.combine(each, datetime.min.time(), zone) for each in (first, after))
-    return Period(round(start.timestamp()) * SECOND, round(end.timestamp()) * SECOND)
+    return calendar_span(kind, first, zone)
 
 
 def look_back(span: Period) -> int:
@@ -85,16 +80,11 @@ def summary(kind: Kind, span: Period, days: Sequence[Sums], configuration: Confi
     sums = total(inside)
     if sums is None:
         return None
-    zone = ZoneInfo(configuration.file.gateway.timezone)
-    spec, enterprise = compile_spec(configuration, {}, {}), configuration.file.enterprise
-    known = figures(spec, enterprise, sums)
-    gateway = Gateway(connected=known["connected"][0], declared=known["declared_total"][0], clock_offset_s=None)
-    before = [day for day in days if day.start < inside[-1].start]
-    looked_at = windows(before, inside[-1], zone) | {"period": sums}
-    found, assessed = findings(spec, looked_at, gateway)
+    said = content(sums, [day for day in days if day.start <= inside[-1].start], configuration)
     return Summary(
         schema="gongfu.summary/1",
         kind=kind,
+        provisional=True,
         gateway=configuration.file.gateway.name,
         timezone=configuration.file.gateway.timezone,
         span=Span(start=iso(span.start), end=iso(span.end)),
@@ -102,24 +92,22 @@ def summary(kind: Kind, span: Period, days: Sequence[Sums], configuration: Confi
         recorded_s=sums.covered_us / 1e6,
         agent_downtime_s=sums.downtime_s,
         restarts=sums.restarts,
-        devices=tuple(_device(name, each) for name, each in sums.devices.items()),
-        equipment=tuple(
-            line(machine, sums.machines[machine.name]) for machine in spec.machines if machine.name in sums.machines
-        ),
-        indicators=indicators(spec, enterprise, sums, closed_days(before, inside[-1], zone)),
-        findings=found,
-        findings_assessed=assessed,
-        tables=spec.tables,
+        devices=tuple(_device(each) for each in said.coverage.devices),
+        equipment=said.equipment,
+        indicators=said.indicators,
+        findings=said.findings,
+        findings_assessed=said.findings_assessed,
+        tables=said.tables,
     )
 
 
-def _device(name: str, sums: DeviceSums) -> DeviceTotals:
+def _device(each: DeviceCoverage) -> DeviceTotals:
     return DeviceTotals(
-        name=name,
-        expected=sums.expected,
-        good=sums.good,
-        bad=sums.bad,
-        missing=sums.missing,
-        disconnects=sums.disconnects,
-        grade=proposals().grade(sums.good, sums.expected),
+        name=each.name,
+        expected=each.expected,
+        good=each.good,
+        bad=each.bad,
+        missing=each.missing,
+        disconnects=each.disconnects,
+        grade=each.grade,
     )

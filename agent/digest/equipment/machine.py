@@ -89,6 +89,7 @@ def _sums(
     flags = {name: sum(getattr(each, name) for each in every) for name in _ANOMALIES}
     flags["stuck"] = _stuck(counted, times)
     return MachineSums(
+        key_process=machine.key_process,
         span_us=period.length,
         states=seconds_by_state(states),
         calendar=times.pbt is not None,

@@ -17,9 +17,10 @@ class MachineSums(msgspec.Struct, frozen=True, kw_only=True):
 
     ``planned_us``: planned busy time. ``unknown_us``: of it, without data. ``calendar``: whether there is one:
     without it the elements cover all time and ``planned_us`` is 0. ``ideal_us``: planned run time of the pieces
-    counted (PRI × PQ). ``flags``: counter anomalies by kind.
+    counted (PRI × PQ). ``flags``: counter anomalies by kind. ``key_process``: as configured.
     """
 
+    key_process: bool = False
     span_us: int = 0
     states: dict[str, int] = msgspec.field(default_factory=lambda: dict.fromkeys(STATES, 0))
     calendar: bool = False
@@ -56,7 +57,7 @@ class MachineSums(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _LARGEST = ("longest_stop_us", "peak_kw", "demand_kw")
-_KEPT = ("calendar", "energy_basis")
+_KEPT = ("key_process", "calendar", "energy_basis")
 
 
 def add(one: MachineSums, two: MachineSums) -> MachineSums:

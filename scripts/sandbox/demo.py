@@ -29,7 +29,7 @@ TEMPLATE = Path(__file__).with_name("demo.toml")
 POLL_S = 0.5
 SEED = 279
 """A lively history: within a minute at the usual speed two micro-stops, a fault and some scrap."""
-SETTLE_S = 20.0
+SETTLE_S = 120.0
 """How long the last digests may take to be built and accepted when the time is up."""
 
 
@@ -201,15 +201,16 @@ class Tail:
 @contextmanager
 def _run_folder(base: Path) -> Iterator[Path]:
     """``.demo/run``, empty; ``.demo/run-2`` and so on while other demonstrations run."""
+    base.mkdir(exist_ok=True)
     for number in range(1, 100):
         folder = base / ("run" if number == 1 else f"run-{number}")
-        folder.mkdir(parents=True, exist_ok=True)
+        # Only whoever has the lock touches the folder: another may be making it at this very moment.
         with (base / f"{folder.name}.lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 continue
-            shutil.rmtree(folder)
+            shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
             yield folder
             return

@@ -22,7 +22,7 @@ PARK = "park=hongkou-01"
 ENERGY = {1: "0x101E", 2: "0x401E"}
 """By revision: where the meter's energy is said to be. The second is wrong."""
 AIM = {1: "meter-1 shall be read with one tag more", 2: "the same, with a wrong register for meter-1.energy"}
-PATIENCE = "60s"
+PATIENCE = "180s"
 
 Tell = Callable[[str, str], None]
 

@@ -92,7 +92,7 @@ class Processes:
                 lines = log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
                 raise Failed(f"the {name} ended with code {process.returncode}: {lines[-1]} (log: {log})")
 
-    def wait_for(self, what: str, ready: Callable[[], bool], timeout_s: float = 30.0) -> None:
+    def wait_for(self, what: str, ready: Callable[[], bool], timeout_s: float = 120.0) -> None:
         """Wait until something is so; raises :class:`Failed` when it never is or a process ends meanwhile."""
         end = time.monotonic() + timeout_s
         while not ready():

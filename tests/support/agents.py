@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,7 +51,7 @@ def command(*arguments: str) -> list[str]:
 def gongfu_edge(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run one command to its end."""
     return subprocess.run(
-        command(*arguments), capture_output=True, text=True, env=environment(), timeout=60, check=False
+        command(*arguments), capture_output=True, text=True, env=environment(), timeout=100, check=False
     )
 
 
@@ -66,20 +66,21 @@ def running(config: Path) -> Iterator[subprocess.Popen[str]]:
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
-        process.wait(10)
+        process.wait(60)
         if process.stderr:
             process.stderr.close()
 
 
-def wait_until_running(port: int) -> None:
-    """Wait until the first device of the agent with this local API delivers."""
-    deadline = time.monotonic() + 30
+def wait_until_running(port: int, scans: int = 0) -> None:
+    """Wait until the first device of the agent with this local API delivers, and was read so often."""
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/status", timeout=5) as answer:
-                if json.load(answer)["devices"][0]["state"] == "running":
-                    return
-        except (urllib.error.URLError, ConnectionError):
-            pass
+        with (
+            contextlib.suppress(OSError, http.client.HTTPException),
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/api/status", timeout=30) as answer,
+        ):
+            (device, *_) = json.load(answer)["devices"]
+            if device["state"] == "running" and device["scans"] >= scans:
+                return
         time.sleep(0.1)
     raise AssertionError("the agent did not come up")

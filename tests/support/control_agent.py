@@ -19,6 +19,7 @@ from agent.control.service import Control, compose
 from scripts.sandbox.modbus_net import NetServer
 from tests.support.control_bundles import Signer, signed
 from tests.support.modbus_devices import Bank
+from tests.support.ports import free_port
 
 LOCAL = """
 [gateway]
@@ -113,7 +114,7 @@ class Plant:
 @asynccontextmanager
 async def a_plant(folder: Path) -> AsyncIterator[Plant]:
     """A press that can be read, a configuration file and a trust file."""
-    async with NetServer("127.0.0.1", 0, {1: Bank(holes=[HOLE])}) as server:
+    async with NetServer("127.0.0.1", free_port(), {1: Bank(holes=[HOLE])}) as server:
         plant = Plant(folder, Signer("Li Wei"), server)
         plant.data.mkdir()
         trust = folder / "admins.jwks"
@@ -143,7 +144,7 @@ async def running(plant: Plant) -> AsyncIterator[Agent]:
         await store.close()
 
 
-async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     """Wait for a condition."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - what is waited for has no event

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import os
-import socket
 import time
 import tty
 from collections.abc import AsyncIterator, Callable, Hashable, MutableMapping, Sequence
@@ -16,6 +15,7 @@ from typing import Any
 from drivers.contract import Context, Point, PointGroup, Samples
 from drivers.modbus import DRIVER, Options
 from drivers.quality import Quality
+from tests.support.ports import free_port
 
 GOLDEN = Path(__file__).parents[1] / "testcases" / "modbus-golden" / "values.json"
 
@@ -57,13 +57,6 @@ class Bank:
 def now_us() -> int:
     """UTC microseconds."""
     return time.time_ns() // 1000
-
-
-def free_port() -> int:
-    """A TCP port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def points(*addresses: str | dict[str, Any]) -> list[Point]:

@@ -16,7 +16,7 @@ from types import TracebackType
 
 from asyncua import ua
 
-from tests.support.modbus_devices import free_port
+from tests.support.ports import free_port
 
 _HEADER = 8
 """Bytes of a chunk's type, its final flag and its size."""

@@ -20,7 +20,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.opcua_servers import LAB, OTHER, lasting_port
+from tests.support.opcua_servers import LAB, OTHER
+from tests.support.ports import free_port
 
 HERE = Path(__file__).with_name("node")
 INSTALL_S = 180
@@ -63,7 +64,7 @@ class NodeServer:
     """One server: always at the same port, though the process may be another."""
 
     def __init__(self, folder: Path, nodes: Sequence[dict[str, Any]], plan: dict[str, Any]) -> None:
-        self.port = lasting_port()
+        self.port = free_port()
         self._folder = folder
         self._plan = {"namespaces": [LAB, OTHER], "uri": LAB, "nodes": list(nodes)} | plan
         self._process: subprocess.Popen[bytes] | None = None

@@ -24,16 +24,11 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from drivers.contract import Context, DriverError
 from drivers.opcua.options import Options
 from drivers.opcua.security import explain, secure
+from tests.support.opcua_space import Prepared
+from tests.support.ports import free_port
 
 URI = "urn:test:gongfu-edge:server"
 HOST = "127.0.0.1"
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass
@@ -101,7 +96,7 @@ async def serving(
     advertised: str = "",
 ) -> AsyncIterator[tuple[Server, str]]:
     """A server and the url at which it is reached. ``advertised``: the url that it gives as its own."""
-    server = Server(user_manager=users)  # type: ignore[arg-type]
+    server = Server(iserver=Prepared(user_manager=users))  # type: ignore[arg-type]
     await server.init()
     await server.set_application_uri(URI)
     port = port or free_port()

@@ -19,7 +19,6 @@ import ctypes
 import json
 import logging
 import os
-import random
 import signal
 import socket
 import subprocess
@@ -28,6 +27,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tests.support.agents import environment
+from tests.support.ports import free_port
 
 LAB = "urn:gongfu:lab"
 OTHER = "urn:gongfu:other"
@@ -54,15 +54,6 @@ def tag(name: str, uri: str = LAB, **more: Any) -> dict[str, Any]:
 def node(name: str, uri: str = LAB) -> str:
     """The address of a variable: stable when namespaces change their order."""
     return f"nsu={uri};s={name}"
-
-
-def lasting_port() -> int:
-    """A free port that stays free while its server is away: none of those that the system gives to clients."""
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 class Nursery:
@@ -95,7 +86,7 @@ class Nursery:
     @contextlib.contextmanager
     def server(self, *nodes: Node, started: bool = True, **plan: Any) -> Iterator[Server]:
         """A server with these nodes; ``plan``: see :meth:`Server.start`."""
-        made = Server(self, lasting_port(), list(nodes), plan)
+        made = Server(self, free_port(), list(nodes), plan)
         try:
             if started:
                 made.start()
@@ -217,18 +208,14 @@ def _die_with_parent() -> None:
 
 def main() -> None:
     """Be a nursery on the socket whose file descriptor was given."""
-    from asyncua.server.address_space import AddressSpace, NodeManagementService
-    from asyncua.server.standard_address_space import standard_address_space
-
     from tests.support.opcua_faults import install
     from tests.support.opcua_server import Prepared
+    from tests.support.opcua_space import standard_nodes
 
     _die_with_parent()
     logging.disable(logging.CRITICAL)
     install()
-    space = AddressSpace()
-    standard_address_space.fill_address_space(NodeManagementService(space))
-    Prepared.nodes = space._nodes
+    Prepared.nodes = standard_nodes()
     control = socket.socket(fileno=int(sys.argv[1]))
     children = _Children()
     control.sendall(b'{"ok": null}\n')

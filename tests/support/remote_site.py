@@ -17,7 +17,7 @@ from scripts.sandbox.platform import RunningPlatform, serve
 from tests.support import agents
 from tests.support.control_agent import HOLE, PRESS
 from tests.support.modbus_devices import Bank
-from tests.support.opcua_servers import lasting_port
+from tests.support.ports import free_port
 
 LOCAL = """
 [gateway]
@@ -121,7 +121,7 @@ class Site:
 
     async def until(self, state: str, running: int) -> dict[str, Any]:
         """Wait until the gateway's own status says so."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(100):
             while True:
                 config = (await self.status()).get("config", {})
                 if (config.get("status"), config.get("running_revision")) == (state, running):
@@ -130,7 +130,7 @@ class Site:
 
     async def until_told(self, running: RunningPlatform, state: str, revision: int = 0) -> None:
         """Wait until the platform has been told so of a revision (0: whichever)."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(100):
             while not any(  # noqa: ASYNC110 - told by no event
                 (row.report.state, row.report.attempted_revision) == (state, revision)
                 and row.report.running_hash  # a status; the digests tell the park, too
@@ -151,8 +151,8 @@ class Site:
 @asynccontextmanager
 async def a_site(folder: Path, *, probation: str = "1s", allow: str = '["device", "digest"]') -> AsyncIterator[Site]:
     """An enrolled gateway whose one administrator is Wang Wei; neither agent nor platform runs yet."""
-    async with NetServer("127.0.0.1", 0, {1: Bank(holes=[HOLE])}) as server:
-        site = Site(folder, server, lasting_port(), lasting_port())
+    async with NetServer("127.0.0.1", free_port(), {1: Bank(holes=[HOLE])}) as server:
+        site = Site(folder, server, free_port(), free_port())
         (folder / "platform").mkdir()
         site.write_config(probation, allow)
         made = await site.command(
@@ -170,7 +170,7 @@ async def a_site(folder: Path, *, probation: str = "1s", allow: str = '["device"
 def _get(url: str) -> str:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(url, timeout=10) as answer:
+        with opener.open(url, timeout=30) as answer:
             return str(answer.read().decode())
     except OSError:
         return ""

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from scripts.sandbox.modbus_net import NetServer
 from tests.support.agents import gongfu_edge, running, wait_until_running, write_config
-from tests.support.modbus_devices import Bank, free_port
+from tests.support.modbus_devices import Bank
+from tests.support.ports import free_port
 
 
 def modbus(name: str, port: int, *addresses: str) -> str:
@@ -28,7 +29,7 @@ def block(output: str, device: str) -> list[str]:
 
 
 async def test_devices_that_are_well_wrong_and_away(tmp_path: Path) -> None:
-    async with NetServer("127.0.0.1", 0, {1: Bank(holes=[7])}) as server:
+    async with NetServer("127.0.0.1", free_port(), {1: Bank(holes=[7])}) as server:
         devices = modbus("well", server.port, "holding:1", "coil:2") + modbus(
             "wrong", server.port, "holding:1", "holding:7"
         )
@@ -60,7 +61,7 @@ async def test_usage(tmp_path: Path) -> None:
 
 async def test_it_works_beside_the_running_agent_even_where_that_holds_the_only_connection(tmp_path: Path) -> None:
     console = free_port()
-    async with NetServer("127.0.0.1", 0, {1: Bank()}) as server:
+    async with NetServer("127.0.0.1", free_port(), {1: Bank()}) as server:
         devices = modbus("plc", server.port, "holding:1")
         config = write_config(tmp_path, devices)
         text = config.read_text("utf-8").replace('listen = ""', f'listen = "127.0.0.1:{console}"')

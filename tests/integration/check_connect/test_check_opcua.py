@@ -12,8 +12,8 @@ import pytest
 from asyncua import Server, ua
 
 from tests.support.agents import gongfu_edge, running, wait_until_running, write_config
-from tests.support.modbus_devices import free_port
 from tests.support.opcua_secure import Pair, Users, serving
+from tests.support.ports import free_port
 
 P = ua.SecurityPolicyType
 SECURE = (P.Basic256Sha256_SignAndEncrypt,)
@@ -84,7 +84,7 @@ async def test_a_running_agent_reads_a_trusted_server_and_is_not_disturbed(tmp_p
             code, said = await check(path)
             status = json.loads((await run("status", path, "--json")).stdout)
             agent.terminate()  # so that it closes its session
-            assert await asyncio.to_thread(agent.wait, 20) == 0
+            assert await asyncio.to_thread(agent.wait, 60) == 0
     assert code == 0, said
     assert "ok, 1 of 1 tags" in said
     (device,) = status["devices"]

@@ -9,6 +9,7 @@ import pytest
 
 from scripts.sandbox.modbus_net import NetServer
 from tests.support.modbus_devices import Bank
+from tests.support.ports import free_port
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def bank() -> Bank:
 @pytest.fixture
 async def server(bank: Bank) -> AsyncIterator[NetServer]:
     """A Modbus TCP server with one unit."""
-    async with NetServer("127.0.0.1", 0, {1: bank}) as made:
+    async with NetServer("127.0.0.1", free_port(), {1: bank}) as made:
         yield made
 
 

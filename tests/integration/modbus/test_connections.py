@@ -15,8 +15,9 @@ from drivers.quality import Quality
 from scripts.sandbox.modbus_frames import HANG_UP, HEALTHY, SILENT, Reaction, Request
 from scripts.sandbox.modbus_net import NetServer
 from scripts.sandbox.serial_line import SerialLine
-from tests.support.modbus_devices import Bank, Device, free_port, points
+from tests.support.modbus_devices import Bank, Device, points
 from tests.support.modbus_faults import PATIENT_S, TIMEOUT_S, once, reopen, to, whole_failure
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.usefixtures("nothing_is_logged")
 
@@ -72,7 +73,7 @@ async def test_host_that_cannot_be_resolved_is_transient() -> None:
 
 async def test_devices_behind_a_dead_gateway_do_not_wait_for_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """All of them stand in line for one attempt, not for one attempt each."""
-    async with NetServer("127.0.0.1", 0, {}) as server:
+    async with NetServer("127.0.0.1", free_port(), {}) as server:
         port = server.port
     shared: dict[object, object] = {}
     of = points("holding:0")
@@ -106,7 +107,7 @@ async def test_L33_devices_of_one_gateway_share_one_connection_one_request_at_a_
         finally:
             in_flight -= 1
 
-    async with NetServer("127.0.0.1", 0, {unit: Bank() for unit in range(1, 6)}, delay=0.001) as server:
+    async with NetServer("127.0.0.1", free_port(), {unit: Bank() for unit in range(1, 6)}, delay=0.001) as server:
         serve, server._serve = server._serve, counted  # type: ignore[method-assign]
         shared: dict[object, object] = {}
         devices = [Device(to(server, unit=unit), points("holding:1", "holding:900"), shared) for unit in range(1, 6)]

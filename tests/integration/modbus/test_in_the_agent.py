@@ -22,6 +22,7 @@ from scripts.sandbox.serial_line import SerialLine
 from tests.support.modbus_agents import modbus_device, said, supervised
 from tests.support.modbus_devices import Bank, points
 from tests.support.modbus_faults import LATE_S, TIMEOUT_S, on, to
+from tests.support.ports import free_port
 
 GOOD = [10.0, 1.5, 1.0]
 """What the three points of the device hold."""
@@ -108,7 +109,10 @@ async def do(step: Awaitable[None] | None) -> None:
 @pytest.mark.parametrize("what", FAULTS)
 async def test_a_fault_on_the_network_is_got_over(what: str, caplog: pytest.LogCaptureFixture) -> None:
     fault, bank = FAULTS[what], Bank()
-    async with NetServer("127.0.0.1", 0, {1: bank}) as server, NetServer("127.0.0.1", 0, {1: Bank()}) as elsewhere:
+    async with (
+        NetServer("127.0.0.1", free_port(), {1: bank}) as server,
+        NetServer("127.0.0.1", free_port(), {1: Bank()}) as elsewhere,
+    ):
         plc = modbus_device("plc", to(server, timeout=TIMEOUT_S), three(bank))
         other = modbus_device("other", to(elsewhere), points("holding:7"))
         async with supervised(plc, other) as agent:
@@ -140,7 +144,7 @@ def good_again(records: list[logging.LogRecord]) -> int:
 async def test_nan_is_no_value_and_no_event(caplog: pytest.LogCaptureFixture) -> None:
     bank = Bank()
     async with (
-        NetServer("127.0.0.1", 0, {1: bank}) as server,
+        NetServer("127.0.0.1", free_port(), {1: bank}) as server,
         supervised(modbus_device("plc", to(server), three(bank))) as agent,
     ):
         await agent.until(lambda: agent.latest("plc") == GOOD)
@@ -216,7 +220,7 @@ class Counting(Bank):
 
 async def test_L23_L32_a_slow_device_is_read_late_and_nothing_is_repeated() -> None:
     bank = Counting()
-    async with NetServer("127.0.0.1", 0, {1: bank}, delay=0.03) as server:
+    async with NetServer("127.0.0.1", free_port(), {1: bank}, delay=0.03) as server:
         slow = modbus_device("slow", to(server), points("holding:0"), interval=0.005)
         async with supervised(slow) as agent:
             await agent.attempts("slow", 10)
@@ -231,7 +235,7 @@ async def test_L23_L32_a_slow_device_is_read_late_and_nothing_is_repeated() -> N
 
 
 async def test_L33_two_hundred_connections_need_no_thread_and_one_request_each() -> None:
-    async with NetServer("127.0.0.1", 0, {1: Counting()}) as server:
+    async with NetServer("127.0.0.1", free_port(), {1: Counting()}) as server:
         devices = [
             modbus_device(f"d{number}", to(server, share=False), points("holding:0"), interval=0.2)
             for number in range(200)

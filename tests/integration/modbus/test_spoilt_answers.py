@@ -16,8 +16,9 @@ from drivers.quality import Quality
 from scripts.sandbox.modbus_frames import FRAMERS, HEALTHY, SILENT, Frame, Reaction, Request
 from scripts.sandbox.modbus_net import NetServer
 from scripts.sandbox.serial_line import SerialLine
-from tests.support.modbus_devices import Bank, Device, free_port, points
+from tests.support.modbus_devices import Bank, Device, points
 from tests.support.modbus_faults import LATE_S, TIMEOUT_S, on, once, read_until, reopen, reopened, to, whole_failure
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.usefixtures("nothing_is_logged")
 
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("nothing_is_logged")
 async def test_L13_a_late_answer_never_answers_the_next_question(transport: str) -> None:
     framer = "rtu" if transport == "rtu-over-tcp" else "tcp"
     bank = Bank()
-    async with NetServer("127.0.0.1", 0, {1: bank}, framer, udp=transport == "udp") as server:
+    async with NetServer("127.0.0.1", free_port(), {1: bank}, framer, udp=transport == "udp") as server:
         of = points("holding:10", "holding:20", "holding:30")
         async with Device(to(server, transport=transport, max_gap=0, timeout=TIMEOUT_S), of) as device:
             assert await device.read() == [10, 20, 30]

@@ -25,12 +25,12 @@ from tests.support.modbus_devices import (
     Device,
     expected,
     foreign_server,
-    free_port,
     golden,
     golden_points,
     points,
 )
 from tests.support.modbus_faults import PATIENT_S, on, to
+from tests.support.ports import free_port
 
 TRANSPORTS = ["tcp", "udp", "rtu-over-tcp", "rtu", "ascii"]
 
@@ -101,7 +101,7 @@ def self_signed(folder: Path) -> tuple[Path, Path]:
 
 
 async def test_device_identification() -> None:
-    async with NetServer("127.0.0.1", 0, {1: Bank(), 2: object()}) as server:  # type: ignore[dict-item]
+    async with NetServer("127.0.0.1", free_port(), {1: Bank(), 2: object()}) as server:  # type: ignore[dict-item]
         async with Device(to(server), points("holding:0")) as device:
             found = await device.driver.identify()
             assert found == {"vendor": "Gongfu", "product_code": "BANK-1", "revision": "2.0"}
@@ -137,7 +137,7 @@ async def test_L22_silence_is_kept_between_requests(tmp_path: Path) -> None:
 async def test_L22_gaps_are_kept_between_requests_and_units() -> None:
     at: list[tuple[int, float]] = []
     bank = Bank()
-    async with NetServer("127.0.0.1", 0, {1: bank, 2: bank}) as server:
+    async with NetServer("127.0.0.1", free_port(), {1: bank, 2: bank}) as server:
 
         def note(request: Request) -> Reaction:
             at.append((request.unit, asyncio.get_running_loop().time()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from drivers.registry import load
 from scripts.sandbox.modbus_net import NetServer
 from scripts.sandbox.plant import Plant
 from scripts.sandbox.serial_line import SerialLine
+from tests.support.ports import free_port
 
 READS = frozenset({1, 2, 3, 4, 0x2B})
 POINTS = [
@@ -62,12 +62,9 @@ class OnTheNetwork(Plugged):
     """The simulated press behind an address, over TCP or UDP."""
 
     def __init__(self, transport: str, framer: str) -> None:
-        udp = transport == "udp"
-        with socket.socket(type=socket.SOCK_DGRAM if udp else socket.SOCK_STREAM) as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
         super().__init__()
-        self.server = NetServer("127.0.0.1", port, Plant().net_units, framer=framer, udp=udp)
+        port = free_port()
+        self.server = NetServer("127.0.0.1", port, Plant().net_units, framer=framer, udp=transport == "udp")
         self.connection = {"transport": transport, "host": "127.0.0.1", "port": port, "unit": 1, "timeout": "500ms"}
 
 

@@ -14,9 +14,9 @@ import pytest
 
 from scripts.sandbox.demo_summary import get
 from tests.support.agents import running
-from tests.support.modbus_devices import free_port
 from tests.support.opcua_devices import RETURN_S, configuration, until, watched
 from tests.support.opcua_servers import Nursery, double, node, tag
+from tests.support.ports import free_port
 
 ITEMS = [f"n{number}" for number in range(400)]
 MB = 2**20

@@ -14,10 +14,10 @@ from scripts.sandbox.plant import Plant
 from scripts.sandbox.plant.__main__ import main
 from scripts.sandbox.plant.cnc import Cnc, ItemState
 from scripts.sandbox.plant.serve import serving
-from tests.support.modbus_devices import free_port
+from tests.support.ports import free_port
 
 LONG = 8 * 3600.0
-ENOUGH_S = 20.0
+ENOUGH_S = 60.0
 MACHINE = "urn:gongfu:plant:cnc-1"
 
 

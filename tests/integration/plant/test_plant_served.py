@@ -19,7 +19,7 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parents[3]
-ENOUGH_S = 20.0
+ENOUGH_S = 60.0
 
 
 class Running(NamedTuple):

@@ -10,10 +10,13 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
+
 from agent.buffer.store import Store
 from agent.errors import GongfuError
 from agent.evidence.verify import verify_paths
-from tests.support.agents import gongfu_edge, running, write_config
+from tests.support.agents import gongfu_edge, running, wait_until_running, write_config
+from tests.support.ports import free_port
 
 KILLS = 50
 Sample = tuple[int, int, float]
@@ -37,13 +40,14 @@ async def recorded(path: Path) -> set[Sample]:
 
 async def until_more_than(path: Path, count: int) -> set[Sample]:
     """Wait until more samples than ``count`` are durable."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while len(seen := await recorded(path)) <= count:
         assert time.monotonic() < deadline, "the agent records nothing"
         await asyncio.sleep(0.02)
     return seen
 
 
+@pytest.mark.timeout(900)  # fifty starts
 async def test_L34_fifty_kills_lose_no_flushed_sample_and_leave_a_whole_chain(tmp_path: Path) -> None:
     config, path, rng = write_config(tmp_path), tmp_path / "data" / "buffer.db", random.Random(7)
     flushed: set[Sample] = set()
@@ -66,11 +70,13 @@ async def test_L34_fifty_kills_lose_no_flushed_sample_and_leave_a_whole_chain(tm
 
 
 async def test_sigterm_ends_within_five_seconds_with_everything_flushed(tmp_path: Path) -> None:
-    config, path = write_config(tmp_path, flush="60s"), tmp_path / "data" / "buffer.db"
+    config, path, console = write_config(tmp_path, flush="60s"), tmp_path / "data" / "buffer.db", free_port()
+    config.write_text(config.read_text("utf-8").replace('listen = ""', f'listen = "127.0.0.1:{console}"'), "utf-8")
     with running(config) as agent:
         assert agent.stderr is not None
         assert "gongfu-edge" in agent.stderr.readline()
-        await asyncio.sleep(1)  # something to flush; with a flush each minute nothing is on disk yet
+        # Something to flush; with a flush each minute nothing is on disk yet.
+        await asyncio.to_thread(wait_until_running, console, 20)
         agent.send_signal(signal.SIGTERM)
         assert agent.wait(5) == 0
         assert "everything is flushed" in agent.stderr.read()

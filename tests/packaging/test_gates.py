@@ -23,7 +23,7 @@ def run_pytest(folder: Path, source: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=200,
     )
 
 

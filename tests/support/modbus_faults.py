@@ -20,7 +20,7 @@ TIMEOUT_S = 0.4
 """Where silence is waited for. Whoever answers needs milliseconds; the rest is for a machine that is busy."""
 LATE_S = 1.25 * TIMEOUT_S
 """Later than the timeout, sooner than twice that."""
-PATIENT_S = 30.0
+PATIENT_S = 60.0
 """Where everything is answered, or ends by something else than the timeout."""
 
 

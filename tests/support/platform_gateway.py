@@ -204,8 +204,8 @@ class FakeGateway:
 
 
 async def until(condition: Callable[[], Any]) -> None:
-    """Wait until the condition holds; fail after ten seconds."""
-    for _ in range(2000):
+    """Wait until the condition holds; fail after a minute."""
+    for _ in range(12_000):
         if condition():
             return
         await asyncio.sleep(0.005)

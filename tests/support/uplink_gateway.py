@@ -23,6 +23,8 @@ from agent.uplink.transport import Transport
 NOON_US = 1_800_057_600_000_000 - 1_800_057_600_000_000 % 86_400_000_000 + 43_200_000_000
 
 
+PATIENT_S = 60.0
+"""Where whatever is waited for comes: the rest is for a machine that is busy."""
 STATUS = {"running_hash": "ab", "attempted_hash": "", "state": "UNSET", "last_error": "", "version": "0.1.0"}
 
 
@@ -54,6 +56,7 @@ class Gateway:
         self.waits: list[float] = []
         self.state: dict[str, Any] = {}
         """What is reported of this gateway, besides :data:`STATUS`."""
+        self._transport: Transport | None = None
         self.seconds = 0.0
         """The reporter's monotonic clock."""
 
@@ -100,7 +103,13 @@ class Gateway:
 
     @asynccontextmanager
     async def running(
-        self, url: str, *, budget: int = 50_000_000, deadline_s: float = 5.0, reports: bool = False
+        self,
+        url: str,
+        *,
+        budget: int = 50_000_000,
+        deadline_s: float = PATIENT_S,
+        reports: bool = False,
+        report_deadline_s: float = PATIENT_S,
     ) -> AsyncIterator[Uplink]:
         """An uplink at work; with ``reports`` also a reporter of :attr:`state`."""
         section = PlatformSection(url=url, proxy=Secret(""), max_bytes_per_day=ByteSize(budget))
@@ -109,20 +118,25 @@ class Gateway:
             self.waits.append(seconds)
             await asyncio.sleep(0.002)
 
+        self._transport = Transport(url, read_s=deadline_s, deadline_s=deadline_s)
         uplink = Uplink(
             self.store, self.identity, section, self.clock,
-            wake=self.wake, sleep=sleep, backoff=Backoff(rng=lambda: 0.5),
-            transport=Transport(url, read_s=deadline_s, deadline_s=deadline_s),
+            wake=self.wake, sleep=sleep, backoff=Backoff(rng=lambda: 0.5), transport=self._transport,
         )  # fmt: skip
         tasks = [asyncio.create_task(uplink.run())]
         if reports:
-            tasks.append(asyncio.create_task(self._reporter(uplink, url, deadline_s).run()))
+            tasks.append(asyncio.create_task(self._reporter(uplink, url, report_deadline_s).run()))
         try:
             yield uplink
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    def hurry(self, deadline_s: float) -> None:
+        """From the uplink's next request on, what is not answered whole within so long is not answered."""
+        assert self._transport is not None
+        self._transport._deadline_s = deadline_s
 
     def _reporter(self, uplink: Uplink, url: str, deadline_s: float) -> Reporter:
         client = Client(
@@ -143,7 +157,7 @@ async def until(look, expected) -> None:  # type: ignore[no-untyped-def]
     """Wait until ``await look()`` is ``expected``."""
     found = None
     try:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(PATIENT_S):
             while (found := await look()) != expected:  # noqa: ASYNC110 — a state on disk has no event
                 await asyncio.sleep(0.005)
     except TimeoutError:

@@ -46,7 +46,7 @@ class Client:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             writer.write(data)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 head, _, body = (await reader.read()).partition(b"\r\n\r\n")
         finally:
             writer.close()
@@ -264,7 +264,7 @@ async def test_stop_ends_idle_connections_and_may_be_called_twice(sources: Shown
     reader, writer = await asyncio.open_connection(*console.address)
     writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 200")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await console.stop()
         await reader.read()
     await console.stop()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from scripts.sandbox.platform import serve
 from tests.support.control_agent import HOLE
-from tests.support.modbus_devices import free_port
+from tests.support.ports import free_port
 from tests.support.remote_site import Site, a_site
 
 
@@ -21,7 +21,7 @@ async def address(site: Site) -> str:
 
 async def until_switched(site: Site, before: str) -> None:
     """Wait until the gateway runs something else than ``before``."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(100):
         while (await site.status()).get("config", {}).get("running_hash", before) == before:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
@@ -52,7 +52,7 @@ async def test_a_good_revision_is_applied_and_a_wrong_register_map_refused(tmp_p
             assert reason in await site.page() and "holding:2" in await address(site)
 
             # It has been told once, and asks quietly for the next.
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(100):
                 while platform.platform.control.waiting(site.id) != 1:  # noqa: ASYNC110 - told by no event
                     await asyncio.sleep(0.05)
             history = await site.here("config", "history")
@@ -68,7 +68,7 @@ async def test_a_crash_on_probation_ends_with_the_old_configuration_and_says_so(
             await site.until_told(platform, "APPLYING", 7)
             await until_switched(site, before["running_hash"])
             process.send_signal(signal.SIGKILL)
-            process.wait(10)
+            process.wait(60)
         with site.agent():
             pushed = await pushing
             assert pushed.returncode == 1 and "failed: crashed: " in pushed.stdout, pushed.stdout + pushed.stderr
@@ -85,7 +85,7 @@ async def test_L9_a_platform_that_is_away_at_the_start_costs_nothing(tmp_path: P
                 await site.until_told(platform, "UNSET")
                 assert (await site.push(7, site.press(2))).returncode == 0
                 process.send_signal(signal.SIGTERM)
-                assert await asyncio.to_thread(process.wait, 20) == 0
+                assert await asyncio.to_thread(process.wait, 60) == 0
         with site.agent():
             config = await site.until("APPLIED", 7)
             assert config["last_error"] == "" and "holding:2" in await address(site)

@@ -156,14 +156,14 @@ async def test_a_rollout_goes_on_where_it_was_interrupted(tmp_path: Path) -> Non
         slow = sorted(park.gateways)[0]
         tasks = dict(zip(park.gateways, park.tasks, strict=True))
         tasks[slow].cancel()
-        rollout = ["--wave", "50%,100%", "--patience", "300ms"]
-        assert await park.push(7, *rollout) == 1  # one says nothing, in whichever wave it is
+        rollout = ["--wave", "50%,100%"]
+        assert await park.push(7, *rollout, "--patience", "1s") == 1  # one says nothing, in whichever wave it is
         before, reached = park.state(7), len(park.took)
         assert before["results"][slow]["outcome"] == "silent"
         for file in (before, {**before, "halted": "", "results": {}}):
             (park.folder / "7.bundle.rollout").write_text(json.dumps(file))
         park.tasks.append(asyncio.create_task(park._live(park.gateways[slow])))
-        assert await park.push(7, *rollout) == 0
+        assert await park.push(7, *rollout, "--patience", "60s") == 0
         after = park.state(7)
         assert after["order"] == before["order"] and after["done"]
         assert sorted(park.took) == sorted(park.gateways) and len(park.took) > reached  # nobody was given it twice

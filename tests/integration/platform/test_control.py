@@ -135,7 +135,7 @@ async def test_a_bundle_is_offered_when_enough_have_signed(lab: Lab) -> None:
     await until(lambda: lab.running.platform.control.waiting(lab.gateway.id))
     second = await lab.admin.post(lab.mine(LI))
     assert (second.status, second.json["offered"], len(second.json["signers"])) == (200, 1, 2)
-    offered = await asyncio.wait_for(waiting, 30)
+    offered = await asyncio.wait_for(waiting, 55)
     found = judged(offered.body, trusting(WANG, LI, threshold=2), gateway_id=lab.gateway.id)
     assert isinstance(found, Bundle) and len(found.signers) == 2
 
@@ -167,7 +167,7 @@ async def test_a_waiting_gateway_gets_new_configuration_at_once(lab: Lab) -> Non
     waiting = asyncio.create_task(lab.gateway.get("/config?wait=60", **{"If-None-Match": etag}))
     await until(lambda: lab.running.platform.control.waiting(lab.gateway.id))
     await lab.admin.post(lab.mine(revision=8))
-    answer = await asyncio.wait_for(waiting, 30)
+    answer = await asyncio.wait_for(waiting, 55)
     assert answer.status == 200 and answer.headers["ETag"] != etag
 
 
@@ -184,7 +184,7 @@ async def test_a_selector_reaches_a_gateway_as_soon_as_it_says_where_it_is(lab: 
     waiting = asyncio.create_task(lab.gateway.get("/config?wait=60"))
     await until(lambda: lab.running.platform.control.waiting(lab.gateway.id))
     await lab.gateway.report(affiliation=PARK)
-    assert (await asyncio.wait_for(waiting, 30)).status == 200
+    assert (await asyncio.wait_for(waiting, 55)).status == 200
 
 
 async def test_a_digest_says_where_a_gateway_is_too(lab: Lab) -> None:
@@ -208,7 +208,7 @@ async def test_a_bundle_can_wait_for_the_administrators_word(lab: Lab) -> None:
     await until(lambda: lab.running.platform.control.waiting(lab.gateway.id))
     offered = await lab.admin.offer(posted["hash"], {"gateways": [lab.gateway.id, stranger.id, "gw-unheard-of"]})
     assert (offered.status, offered.json["offered"]) == (200, 1)
-    assert (await asyncio.wait_for(waiting, 30)).status == 200
+    assert (await asyncio.wait_for(waiting, 55)).status == 200
     assert [(await each.get("/config")).status for each in (other, stranger)] == [204, 204]
     assert (await lab.admin.offer(posted["hash"], {"all": True})).json["offered"] == 2
     assert (await other.get("/config")).status == 200
@@ -228,7 +228,7 @@ async def test_many_gateways_wait_at_once_and_all_are_answered(lab: Lab) -> None
     control = lab.running.platform.control
     await until(lambda: all(control.waiting(each.id) for each in gateways))
     assert (await lab.admin.post(park())).json["offered"] == 60
-    answers = await asyncio.wait_for(asyncio.gather(*waiting), 30)
+    answers = await asyncio.wait_for(asyncio.gather(*waiting), 55)
     assert {answer.status for answer in answers} == {200}
     assert not any(control.waiting(each.id) for each in gateways)
 

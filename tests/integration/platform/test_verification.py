@@ -23,7 +23,7 @@ async def _fill(data_dir: Path) -> str:
 
 def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", _START, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
 
 
 # As `python -m scripts.sandbox.platform`, also where the safe path keeps the checkout off sys.path.
@@ -102,6 +102,6 @@ def test_the_server_says_when_it_is_ready_and_ends_on_sigterm(tmp_path: Path) ->
         assert process.stdout is not None
         lines = [process.stdout.readline().split() for _ in range(3)]
         process.terminate()
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=60) == 0
     assert [line[0] for line in lines] == ["token", "page", "ready"]
     assert lines[2][1].endswith("/api/v1")

@@ -21,7 +21,7 @@ from agent.evidence.identity import Identity
 from agent.uplink.enrol import enroll
 from scripts.sandbox.platform import RunningPlatform, serve
 from tests.support.platform_gateway import encode, make_digest
-from tests.support.uplink_gateway import Gateway, gateway_in, until
+from tests.support.uplink_gateway import PATIENT_S, Gateway, gateway_in, until
 from tests.support.uplink_platform import ScriptedPlatform, running, says
 
 
@@ -89,9 +89,10 @@ async def test_L9_L24_whatever_the_platform_does_is_said_once_and_gone_on_from(
         gateway = await stack.enter_async_context(gateway_in(tmp_path / "gateway", enrolled=False))
         await enrolled(gateway, platform)
         caplog.set_level(logging.INFO, "agent.uplink")
-        uplink = await stack.enter_async_context(gateway.running(platform.url, deadline_s=0.3))
+        uplink = await stack.enter_async_context(gateway.running(platform.url))
         await build(gateway, 2)
         await gateway.until_states("aa")
+        gateway.hurry(0.3)
         platform.faults.start(kind, delay=0.6, path="/digests/")
         await build(gateway, 3)
         met = len(gateway.waits) + 6
@@ -101,6 +102,7 @@ async def test_L9_L24_whatever_the_platform_does_is_said_once_and_gone_on_from(
 
         await until(tried, True)
         assert platform.faults.hits >= 1
+        gateway.hurry(PATIENT_S)
         platform.faults.stop()
         await gateway.until_states("aaaaa")
         await until(lambda: _failing(uplink), False)

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Hashable, Iterator, MutableMapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -27,9 +28,11 @@ from agent.clock import Clock, Correction
 from agent.config.difference import difference
 from agent.config.model import Configuration, Device
 from agent.control.effective import effective
+from agent.control.inbox import Addressee, Inbox, ask_for_prescriptions
 from agent.control.journal import Journal
 from agent.control.loop import ask_platform, hear_engineer
 from agent.control.mailbox import Mailbox
+from agent.control.prescriptions import Prescriptions
 from agent.control.secrets import EncryptionKey, HidesSecrets
 from agent.control.service import Control, Gateway, compose
 from agent.digest.service import DigestService
@@ -112,7 +115,10 @@ class Agent:
         self.recorder = Recorder(store, clock)
         self.progress = Progress(*_rhythm(configuration), flush_s=float(file.buffer.flush))
         self.notifier = Notifier()
-        self.digests = DigestService(store, configuration, clock, identity, flush=self.recorder.flush)
+        book = Prescriptions(journal.folder.parent / "prescriptions")
+        self.digests = DigestService(
+            store, configuration, clock, identity, flush=self.recorder.flush, prescribed=book.prescribed
+        )
         self._folder = journal.folder
         self._moved = asyncio.Event()
         """Set when digests shall go to another platform."""
@@ -124,6 +130,13 @@ class Agent:
             decrypt=key.decrypt,
         )
         self.control = Control(self, journal, clock, gateway)
+        addressee = Addressee(
+            id=gateway.id,
+            trust=self.control.trust,
+            zone=lambda: ZoneInfo(self.configuration.file.gateway.timezone),
+            wanted=lambda: self.configuration.file.remote.prescriptions,
+        )
+        self.inbox = Inbox(book, clock, addressee)
         self._mailbox = Mailbox(journal.folder)
         self._reload = reload
         self.snapshot = Snapshot(self)
@@ -263,6 +276,7 @@ class Agent:
         if self.uplink is not None:
             rooms["uplink"] = self._talk_to_platform()
             rooms["configuration"] = self._ask_platform()
+            rooms["prescriptions"] = ask_for_prescriptions(self.inbox, self._prescriber)
         if self.configuration.file.console.listen:
             rooms["console"] = self._serve_console()
         return rooms
@@ -355,6 +369,9 @@ class Agent:
             return client_of[id(self.uplink)]
 
         await ask_platform(self.control, client)
+
+    def _prescriber(self) -> Any:
+        return self.uplink.beside() if self.identity.enrolment and self.inbox.asks() else None
 
     async def _talk_to_platform(self) -> None:
         while True:

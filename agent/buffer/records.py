@@ -100,7 +100,8 @@ class Upload:
     seq: int | None
     """The digest's number, where it carried one."""
     kind: str
-    """``digest``, ``status``, or the questions ``head`` and ``config``, which carry only the gateway's token."""
+    """``digest``, ``status``, or the questions ``head``, ``config`` and ``prescriptions``, which carry only the
+    gateway's token."""
     bytes: int
     """Bytes of the request on the wire: its line, its headers (partly estimated) and its body, compressed."""
     status: int

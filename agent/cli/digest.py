@@ -144,12 +144,15 @@ def _export_keys(configuration: Configuration, directory: Path) -> None:
 
 async def _preview(configuration: Configuration) -> int:
     from agent.clock import Clock
+    from agent.control.prescriptions import Prescriptions
     from agent.digest.service import DigestService
     from agent.evidence.identity import Identity
 
     async with reading(configuration) as store:  # first: where nothing runs, no identity shall be made
-        identity = Identity.load_or_create(Path(configuration.file.gateway.data_dir) / "identity")
-        _print(await DigestService(store, configuration, Clock(), identity).preview())
+        data_dir = Path(configuration.file.gateway.data_dir)
+        identity, book = Identity.load_or_create(data_dir / "identity"), Prescriptions(data_dir / "prescriptions")
+        service = DigestService(store, configuration, Clock(), identity, prescribed=book.prescribed)
+        _print(await service.preview())
     return 0
 
 

@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("agent.cli.export", "write recorded samples as CSV or JSON lines"),
     "digest": ("agent.cli.digest", "list, show, preview, export and verify digests"),
     "ledger": ("agent.cli.ledger", "show what was lost or shed, and what was uploaded"),
+    "prescription": ("agent.cli.prescription", "what the platform prescribes: list, show, adopt, decline"),
     "config": ("agent.cli.config", "show what is in force, compare, roll back, lock"),
     "reload": ("agent.cli.reload", "let the running agent take over the local file"),
     "enroll": ("agent.cli.enroll", "enrol this gateway at a platform with a one-time token"),
@@ -39,7 +40,7 @@ def overview() -> str:
         "",
         "usage: gongfu-edge COMMAND [--config FILE] …      (COMMAND --help shows an example)",
         "",
-        *(f"  {name:<10}{text}" for name, (_, text) in COMMANDS.items()),
+        *(f"  {name:<13}{text}" for name, (_, text) in COMMANDS.items()),
         "",
         f"The configuration is {DEFAULT_CONFIG} unless --config or $GONGFU_EDGE_CONFIG names another.",
     ]

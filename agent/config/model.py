@@ -103,6 +103,8 @@ class RemoteSection(_Section, frozen=True):
     allow: tuple[Literal["device", "equipment", "digest", "platform"], ...] = ()
     probation: Seconds = Seconds(60)
     trust_file: str = "/etc/gongfu-edge/admins.jwks"
+    prescriptions: bool | None = None
+    """Whether the platform is asked for prescriptions; None: where any administrator is trusted."""
 
 
 class BufferSection(_Section, frozen=True):

@@ -27,7 +27,7 @@ from agent.control.dry_run import dry_run
 from agent.control.journal import Journal, Revision, Standing
 from agent.control.probation import Plant, delivering, probation
 from agent.control.reasons import Refusal
-from agent.control.trust import keep_trust, load_trust
+from agent.control.trust import Trust, keep_trust, load_trust
 from agent.errors import ConfigurationInvalid, GongfuError
 
 log = logging.getLogger(__name__)
@@ -193,11 +193,15 @@ class Control:
 
     def _verify(self, data: bytes, enterprise: EnterpriseSection) -> Bundle | Refusal:
         try:
-            trust = load_trust(self._trust_file, self._kept_trust, self._gateway.enrolled_admins())
+            trust = self.trust()
         except GongfuError as error:
             return Refusal("not_trusted", str(error), error.remedy)
         now = self._clock.now() if self._clock.trusted else None
         return verify(data, trust, self._gateway.id(), enterprise, now_us=now, newest=self._standing.newest)
+
+    def trust(self) -> Trust:
+        """The administrators whose signatures count. Raises GongfuError when their list cannot be used."""
+        return load_trust(self._trust_file, self._kept_trust, self._gateway.enrolled_admins())
 
     @property
     def _trust_file(self) -> Path:

@@ -17,6 +17,8 @@ from agent.digest.spec import DigestSpec
 from agent.digest.windows import Period, iso
 
 State = Literal["received", "adopted", "declined", "withdrawn", "refused"]
+ToldState = State | Literal["expired"]
+LONGEST_REASON = 300
 TOLD_AFTER_END = timedelta(days=1)
 """The first digest of the day after a prescription's last one tells of the whole."""
 
@@ -56,17 +58,28 @@ def look_back(told: Iterable[Prescribed]) -> date | None:
     return min((first_day_needed(each.adopted) for each in told if each.adopted), default=None)
 
 
+def state_of(each: Prescribed, today: date) -> ToldState:
+    """Its state on a day; one that nobody decided about expires."""
+    expired = each.state == "received" and each.until is not None and each.until < today
+    return "expired" if expired else each.state
+
+
 def lines(
-    told: Sequence[Prescribed], spec: DigestSpec, days: Sequence[Sums], today: date, zone: ZoneInfo
+    told: Sequence[Prescribed],
+    spec: DigestSpec,
+    days: Sequence[Sums],
+    today: date,
+    zone: ZoneInfo,
+    *,
+    within: bool = False,
 ) -> tuple[PrescriptionLine, ...]:
-    """``days``: sums from :func:`look_back` on; ``today`` runs still."""
-    return tuple(_line(each, measured(each, spec, days, today, zone), today) for each in told)
+    """``days``: sums from :func:`look_back` on; ``today`` runs still. ``within`` the plant nothing is withheld."""
+    return tuple(_line(each, _measured(each, spec, days, today, zone, within), today) for each in told)
 
 
-def measured(
-    each: Prescribed, spec: DigestSpec, days: Sequence[Sums], today: date, zone: ZoneInfo, *, within: bool = False
+def _measured(
+    each: Prescribed, spec: DigestSpec, days: Sequence[Sums], today: date, zone: ZoneInfo, within: bool
 ) -> Effect | None:
-    """The effect of an adopted one; None of any other. ``within`` the plant nothing is withheld."""
     if each.adopted is None or each.target is None or each.until is None:
         return None
     machine = next((one for one in spec.machines if one.name == each.target.machine), None)
@@ -79,12 +92,11 @@ def measured(
 
 def _line(each: Prescribed, found: Effect | None, today: date) -> PrescriptionLine:
     target = each.target
-    expired = each.state == "received" and each.until is not None and each.until < today
     return PrescriptionLine(
         id=each.id,
         revision=each.revision,
         hash=each.hash,
-        state="expired" if expired else each.state,
+        state=state_of(each, today),
         received_at=iso(each.received_us),
         until=each.until.isoformat() if each.until else UNSET,
         decided_at=iso(each.decided_us) if each.decided_us else UNSET,
@@ -94,7 +106,7 @@ def _line(each: Prescribed, found: Effect | None, today: date) -> PrescriptionLi
         after=found.after if found else UNSET,
         change=found.change if found else UNSET,
         reached=found.reached if found else UNSET,
-        reason=(found.reason if found else each.reason) or UNSET,
+        reason=(found.reason if found else each.reason)[:LONGEST_REASON] or UNSET,
     )
 
 

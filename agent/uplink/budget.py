@@ -1,7 +1,7 @@
 """What may leave in a UTC day, and what has left: ``[platform] max_bytes_per_day``.
 
 Counted is every request of the running agent that may have left, whatever became of it: digests, the
-questions for the platform's head and for the desired configuration, status reports, and each repetition.
+questions for the platform's head, the desired configuration and prescriptions, status reports, and each repetition.
 A request counts with its line, its headers (those that the HTTP library adds are estimated) and its body
 as sent, compressed. Not counted are the platform's answers, what TLS and TCP add (some 5 kB for each new
 connection), and ``gongfu-edge enroll``, which a person runs once.
@@ -21,7 +21,7 @@ from agent.uplink.held import Held
 DAY_US = 86_400_000_000
 LONGEST_WAIT_S = 600.0
 """Between two looks at a budget that is used up, so that a clock that is corrected meanwhile is noticed."""
-SHARES = {"status": 0.1, "config": 0.2}
+SHARES = {"status": 0.1, "config": 0.2, "prescriptions": 0.05}
 """Kinds of request that may use only this part of a day's bytes, so that digests come first."""
 
 

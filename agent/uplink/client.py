@@ -42,6 +42,10 @@ class Bearer(Protocol):
     def token(self, audience: str, now_s: int) -> str: ...
 
 
+class NotOffered(Exception):
+    """The platform does not have what the contract came to have later."""
+
+
 class Client:
     """Requests of one gateway to one platform; each is counted in the day's budget."""
 
@@ -88,6 +92,22 @@ class Client:
         answer = await self._ask("GET", f"/config?wait={wait_s}", None, headers, kind="config")
         if answer.status in (204, 304):
             return None, etag if answer.status == 304 else ""
+        if answer.status != 200:
+            raise held_by(judge_failure(answer))
+        return answer.body, answer.headers.get("etag", "")
+
+    async def prescriptions(self, etag: str) -> tuple[bytes | None, str]:
+        """What is prescribed to this gateway: (list, its ETag); (None, ETag) when that is nothing new.
+
+        Raises Held, and NotOffered where the platform knows no prescriptions.
+        """
+        answer = await self._ask(
+            "GET", "/prescriptions", None, {"If-None-Match": etag} if etag else {}, kind="prescriptions"
+        )
+        if answer.status == 304:
+            return None, etag
+        if answer.status == 404:
+            raise NotOffered
         if answer.status != 200:
             raise held_by(judge_failure(answer))
         return answer.body, answer.headers.get("etag", "")

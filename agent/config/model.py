@@ -202,6 +202,12 @@ class EquipmentSection(_Section, frozen=True):
     """A stop shorter than this is a micro-stop."""
     power: str = ""
     energy: str = ""
+    sub_meters: tuple[str, ...] = ()
+    """Names of the equipment that this one's meter feeds, each with a meter of its own."""
+    sub_meters_complete: bool = False
+    """Whether there is no other load behind this meter."""
+    metering_only: bool = False
+    """A meter, and no machine to be counted among the machines."""
     contract_kw: float | None = None
     """Power that the contract with the grid allows."""
     calendar: CalendarSection | None = None

@@ -6,6 +6,7 @@ import re
 from datetime import date
 
 from agent.config.devices import Devices
+from agent.config.metering import check_sub_meters
 from agent.config.model import CalendarSection, EquipmentSection, FileSection, StateSection, Tag
 from agent.config.problems import Place, Problems, did_you_mean, show
 
@@ -74,6 +75,7 @@ def check_relations(file: FileSection, devices: Devices, root: Place, problems: 
             problems.add((place, "name"), message, "rename one of them")
         seen.setdefault(equipment.name, position)
         _check_equipment(equipment, names, place, problems)
+    check_sub_meters(file.equipment, (root, "equipment"), problems)
 
 
 def _check_share(file: FileSection, names: TagNames, place: Place, problems: Problems) -> None:

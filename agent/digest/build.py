@@ -11,8 +11,7 @@ from agent.digest.accumulate import Accumulator, Observations
 from agent.digest.coverage import coverage
 from agent.digest.effect import terms
 from agent.digest.equipment.lines import line
-from agent.digest.equipment.machine import Measured, measure
-from agent.digest.equipment.times import Carry
+from agent.digest.equipment.machine import measure_all
 from agent.digest.findings import Gateway, findings, windows
 from agent.digest.indicators import figures, indicators
 from agent.digest.inputs import DigestInputs, Facts
@@ -31,14 +30,6 @@ def build(inputs: DigestInputs) -> Digest:
     return assemble(inputs, accumulator.result())
 
 
-def measure_all(inputs: DigestInputs, seen: Observations) -> dict[str, Measured]:
-    """Every machine, by name."""
-    return {
-        machine.name: measure(machine, seen.tracks, inputs.period, inputs.carries.get(machine.name, Carry()))
-        for machine in inputs.spec.machines
-    }
-
-
 def assemble(inputs: DigestInputs, seen: Observations) -> Digest:
     """The digest of what an :class:`Accumulator` saw; ``inputs.batches`` is not looked at."""
     return conclude(inputs, seen)[0]
@@ -46,8 +37,8 @@ def assemble(inputs: DigestInputs, seen: Observations) -> Digest:
 
 def conclude(inputs: DigestInputs, seen: Observations) -> tuple[Digest, Kept]:
     """The digest of what an :class:`Accumulator` saw, and what is to be kept for those that follow."""
-    machines = measure_all(inputs, seen)
     period, spec = inputs.period, inputs.spec
+    machines = measure_all(spec.machines, seen.tracks, period, inputs.carries)
     covered = coverage(period, spec, seen, inputs.enterprise, inputs.events, overlapping(period, inputs.losses))
     withheld = [machine.name for machine in spec.machines if machine.refusal]
     sums = sums_of(period, covered, {name: measured.sums for name, measured in machines.items()}, withheld)

@@ -38,11 +38,12 @@ def indicators(
     ``days``: those that have ended, for what is told of several of them.
     """
     known = figures(spec, enterprise, sums)
-    public = [sums.machines[each.name] for each in _public(spec) if each.name in sums.machines]
+    machines = [each for each in _public(spec) if not each.metering_only]
+    public = [sums.machines[each.name] for each in machines if each.name in sums.machines]
     lines: list[IndicatorLine] = []
     for row in spec.indicators.rows:
         if row.baseline:
-            lines += _baselines(row, row.baseline, _public(spec), days)
+            lines += _baselines(row, row.baseline, machines, days)
         else:
             lines.append(_of_machines(row, public) if row.kpi else _of_plant(row, known, sums))
     return tuple(lines)
@@ -60,9 +61,10 @@ def figures(spec: DigestSpec, enterprise: EnterpriseSection, sums: Sums) -> Mapp
     mapped = spec.indicators
     delivering = {name for name, each in sums.devices.items() if each.good}
     public = _public(spec)
-    connected = [each for each in spec.machines if each.devices & delivering]
+    machines = [each for each in spec.machines if not each.metering_only]
+    connected = [each for each in machines if each.devices & delivering]
     driver = {device.name: device.driver for device in spec.devices}
-    key = [each for each in public if each.key_process]
+    key = [each for each in public if each.key_process and not each.metering_only]
     standard = [each for each in key if any(driver.get(name) in mapped.protocols for name in each.devices & delivering)]
     collected = {name for each in public for name in _collected(sums.machines.get(each.name))}
     inventory = enterprise.inventory
@@ -74,7 +76,7 @@ def figures(spec: DigestSpec, enterprise: EnterpriseSection, sums: Sums) -> Mapp
         "declared_digital": _declared(inventory.digital if inventory else None),
         "key_processes": (float(len(processes)), "") if processes else (None, NO_KEY_INVENTORY),
         "key_processes_nc": (controlled, "") if processes else (None, NO_KEY_INVENTORY),
-        "connected": (float(len(connected) if spec.machines else len(delivering)), ""),
+        "connected": (float(len(connected) if machines else len(delivering)), ""),
         "links": (float(len(mapped.links)), ""),
         "links_collected": (float(sum(bool(collected & {*inputs}) for inputs in mapped.links.values())), ""),
         "key_machines": (float(len(key)), "" if key else NO_KEY_MACHINE),

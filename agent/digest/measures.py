@@ -121,6 +121,26 @@ def anomalies(machine: MachineView) -> Values:
     return {"anomalies": sum(each.values()), **each}
 
 
+def sub_meters(machine: MachineView) -> Values:
+    """A main meter and its sub-meters: by what share of the main meter they are above it, and, where there is said
+    to be no other load, below it. What they leave is else a load without a meter: shown, and no fault."""
+    main, subs = machine.sums.compared_kwh, machine.sums.sub_kwh
+    larger = max(main, subs)
+    if not machine.sums.compared_us or larger <= 0:
+        return {}
+    rest = (main - subs) / (main if main > 0 else larger)
+    counted = {
+        "main_kwh": main,
+        "sub_kwh": subs,
+        "larger_kwh": larger,
+        "compared_h": machine.sums.compared_us / HOUR_US,
+    }
+    return {
+        "excess_share": -rest,
+        "missing_share" if machine.spec.sub_meters_complete else "unmetered_share": rest,
+    } | counted
+
+
 OF_MACHINES: dict[str, Callable[[MachineView], Values]] = {
     "idle_energy": idle_energy,
     "off_shift_baseload": baseload,
@@ -133,6 +153,7 @@ OF_MACHINES: dict[str, Callable[[MachineView], Values]] = {
     "demand_peak": demand,
     "setup_burden": setup,
     "counter_anomaly": anomalies,
+    "sub_meters": sub_meters,
 }
 """By the rule's id."""
 

@@ -224,6 +224,14 @@ class Pieces(Part, frozen=True):
     anomalies: dict[str, int]
 
 
+class SubMeters(Part, frozen=True):
+    """A main meter and all its sub-meters, over the time in which every one of them was known."""
+
+    known_s: float
+    main_kwh: Number
+    sub_kwh: Number
+
+
 class EnergyUse(Part, frozen=True):
     """``basis``: ``counter`` or ``power``. ``idle_kwh``: powered but not executing, of the ``joined_kwh`` whose
     state is known. ``demand_kw``: highest mean of an aligned quarter of an hour."""
@@ -235,6 +243,7 @@ class EnergyUse(Part, frozen=True):
     known_s: float
     peak_kw: Number
     demand_kw: Number
+    sub_meters: SubMeters | UnsetType = UNSET
 
 
 class KpiLine(Part, frozen=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from agent.digest.equipment.kpi import Kpi, kpis
 from agent.digest.equipment.spec import MachineSpec
@@ -16,6 +16,7 @@ from agent.digest.report import (
     Number,
     Pieces,
     Stops,
+    SubMeters,
     TimeElements,
     number,
     seconds,
@@ -75,6 +76,15 @@ def _energy(sums: MachineSums) -> EnergyUse | None:
         known_s=seconds(sums.energy_known_us),
         peak_kw=_number(sums.peak_kw),
         demand_kw=_number(sums.demand_kw),
+        sub_meters=_sub_meters(sums),
+    )
+
+
+def _sub_meters(sums: MachineSums) -> SubMeters | UnsetType:
+    if not sums.compared_us:
+        return UNSET
+    return SubMeters(
+        known_s=seconds(sums.compared_us), main_kwh=number(sums.compared_kwh), sub_kwh=number(sums.sub_kwh)
     )
 
 

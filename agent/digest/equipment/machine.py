@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
-import numpy as np
+import msgspec
 
-from agent.digest.counters import fall
 from agent.digest.equipment.counts import Counted, from_counter, from_pulses, from_state
 from agent.digest.equipment.energy import Energy, counter_flow, energy
 from agent.digest.equipment.spec import Input, MachineSpec
 from agent.digest.equipment.states import StateRule, seconds_by_state, states_of
 from agent.digest.equipment.steps import Steps
+from agent.digest.equipment.submeters import compared, unrolled
 from agent.digest.equipment.sums import MachineSums
 from agent.digest.equipment.times import Carry, Stop, TimeModel, time_model
 from agent.digest.equipment.tracks import Track, Tracks
@@ -28,6 +29,25 @@ class Measured:
     carry: Carry
     stops: tuple[Stop, ...]
     states: Steps
+
+
+def measure_all(
+    machines: Sequence[MachineSpec], tracks: Tracks, period: Period, carries: Mapping[str, Carry]
+) -> dict[str, Measured]:
+    """Every machine, by name; main meters against their sub-meters as well."""
+    named = {each.name: each for each in machines}
+    result = {each.name: measure(each, tracks, period, carries.get(each.name, Carry())) for each in machines}
+    for main in machines:
+        if main.sub_meters:
+            found = compared(main, [named[name] for name in main.sub_meters], tracks, period)
+            sums = msgspec.structs.replace(
+                result[main.name].sums,
+                compared_us=found.known_us,
+                compared_kwh=found.main_kwh,
+                sub_kwh=found.sub_kwh,
+            )
+            result[main.name] = replace(result[main.name], sums=sums)
+    return result
 
 
 def measure(machine: MachineSpec, tracks: Tracks, period: Period, carry: Carry) -> Measured:
@@ -59,18 +79,9 @@ def _energy(machine: MachineSpec, tracks: Tracks, states: Steps, period: Period)
     counted = _count(machine.energy, track, period)
     if not counted.known:
         return energy(power, None, None, states, period), counted
-    grown = _unrolled(track, machine.energy)
+    grown = unrolled(track, machine.energy)[track.good]
     flow = counter_flow(track.time[track.good], grown * machine.energy.factor, track.known)
     return energy(power, flow, counted.count * machine.energy.factor, states, period), counted
-
-
-def _unrolled(track: Track, each: Input) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """The counter's good values as if it had never fallen; a fall that counted nothing leaves a plateau."""
-    value = track.value[track.good]
-    step = np.diff(value)
-    for row in np.flatnonzero(step < 0).tolist():  # rare
-        _, step[row] = fall(float(value[row]), float(value[row + 1]), each.tops, declared=each.declared)
-    return np.concatenate((value[:1], value[:1] + np.cumsum(step))) if len(value) else value
 
 
 def _sums(
@@ -107,7 +118,10 @@ def _sums(
         failures=times.failures,
         repair_us=times.repair_us,
         between_us=times.between_us,
-        **{name: pieces.get(name) for name in ("produced", "good", "scrap", "rework")},
+        produced=produced,
+        good=pieces.get("good"),
+        scrap=pieces.get("scrap"),
+        rework=pieces.get("rework"),
         ideal_us=None if cycle is None or produced is None else cycle * produced,
         flags={name: count for name, count in flags.items() if count},
         energy_basis=used.basis,

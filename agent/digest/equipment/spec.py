@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from zoneinfo import ZoneInfo
 
 from agent.config.model import Configuration, EquipmentSection, StateSection, Tag
@@ -44,6 +44,11 @@ class MachineSpec:
     calendar: Calendar | None = None
     micro_stop_us: int = 300_000_000
     contract_kw: float | None = None
+    sub_meters: tuple[str, ...] = ()
+    """Names of the machines behind this one's meter; empty where one of them must not be told of."""
+    sub_meters_complete: bool = False
+    metering_only: bool = False
+    """A meter, and no machine."""
     devices: frozenset[str] = frozenset()
     """The devices that its tags are on."""
     refusal: str = ""
@@ -62,7 +67,10 @@ def compile_machines(configuration: Configuration) -> tuple[MachineSpec, ...]:
     rows = {tag.series: (row, tag) for row, tag in enumerate(tag for device in running for tag in device.tags)}
     zone = ZoneInfo(configuration.file.gateway.timezone)
     policy = sharing.policy_of(configuration.file)
-    return tuple(_machine(section, rows, zone, policy) for section in configuration.file.equipment)
+    machines = [_machine(section, rows, zone, policy) for section in configuration.file.equipment]
+    secret = {each.name for each in machines if each.refusal}
+    # The sum of sub-meters tells of each of them.
+    return tuple(replace(each, sub_meters=()) if secret & {*each.sub_meters} else each for each in machines)
 
 
 Rows = Mapping[str, tuple[int, Tag]]
@@ -86,6 +94,9 @@ def _machine(section: EquipmentSection, rows: Rows, zone: ZoneInfo, policy: shar
         calendar=Calendar(section.calendar, zone) if section.calendar and section.calendar.shifts else None,
         micro_stop_us=round(section.micro_stop * 1e6),
         contract_kw=section.contract_kw,
+        sub_meters=section.sub_meters,
+        sub_meters_complete=section.sub_meters_complete,
+        metering_only=section.metering_only or (bool(section.sub_meters) and not rule and not any(counted.values())),
         devices=frozenset(name.partition(".")[0] for name in names),
         refusal=next((each for each in refusals if each), ""),
     )

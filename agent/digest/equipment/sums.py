@@ -17,7 +17,8 @@ class MachineSums(msgspec.Struct, frozen=True, kw_only=True):
 
     ``planned_us``: planned busy time. ``unknown_us``: of it, without data. ``calendar``: whether there is one:
     without it the elements cover all time and ``planned_us`` is 0. ``ideal_us``: planned run time of the pieces
-    counted (PRI × PQ). ``flags``: counter anomalies by kind. ``key_process``: as configured.
+    counted (PRI × PQ). ``flags``: counter anomalies by kind. ``key_process``: as configured. ``compared_kwh``: of a
+    main meter, while it and all its sub-meters were known (``compared_us``), and ``sub_kwh`` of these together.
     """
 
     key_process: bool = False
@@ -54,6 +55,9 @@ class MachineSums(msgspec.Struct, frozen=True, kw_only=True):
     peak_kw: float | None = None
     demand_kw: float | None = None
     minutes: tuple[tuple[int, int], ...] = ()
+    compared_us: int = 0
+    compared_kwh: float = 0.0
+    sub_kwh: float = 0.0
 
 
 _LARGEST = ("longest_stop_us", "peak_kw", "demand_kw")

@@ -179,6 +179,28 @@ def test_counter_anomalies_are_told_at_any_coverage() -> None:
     assert (line.status, line.value) == ("found", 2.0)
 
 
+@pytest.mark.parametrize(
+    ("main", "subs", "complete", "measure"),
+    [
+        (100.0, 105.0, False, None),
+        (100.0, 105.1, False, "excess_share"),
+        (100.0, 10.0, False, None),
+        (100.0, 95.0, True, None),
+        (100.0, 94.9, True, "missing_share"),
+        (100.0, 105.1, True, "excess_share"),
+        (0.0, 10.0, False, "excess_share"),  # a main meter that stands still
+        (4.0, 4.9, False, None),  # too little to tell
+    ],
+)
+def test_sub_meters_against_their_main_meter(main: float, subs: float, complete: bool, measure: str | None) -> None:
+    today = day(0, compared_us=4 * HOUR, compared_kwh=main, sub_kwh=subs)
+    line = judged(today, machine=replace(PRESS, sub_meters_complete=complete)).get("sub_meters")
+    assert (line.measure if line else None) == measure
+    assert line is None or (line.status, line.level, line.evidence["sub_kwh"]) == ("found", "data", subs)
+    short = day(0, compared_us=4 * HOUR - 1, compared_kwh=main, sub_kwh=subs)
+    assert "sub_meters" not in judged(short)
+
+
 def test_a_machine_that_must_not_be_told_of_is_in_no_rule_and_no_indicator() -> None:
     secret = replace(PRESS, refusal="sensitivity 3 never leaves the plant")
     today = day(0, produced=1.0, good=1.0, flags={"resets": 2}, apt_us=HOUR, adet_us=HOUR, micro_us=HOUR)
@@ -204,7 +226,8 @@ def test_windows_are_the_same_from_days_as_from_their_parts(hours: list[int], cu
 
 def test_every_rule_has_what_it_needs() -> None:
     table = own_findings()
-    assert sorted(rule.number for rule in table.rules) == list(range(1, 16))
+    assert {rule.number for rule in table.rules} == {*range(1, 16)}
+    assert len({rule.id for rule in table.rules}) == len(table.rules)
     scopes = {"device": OF_DEVICES.keys(), "machine": OF_MACHINES.keys()}
     for scope, known in scopes.items():
         assert {rule.id for rule in table.rules if rule.scope == scope} == known

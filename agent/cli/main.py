@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "browse": ("agent.cli.browse", "show what a device has, and print ready tag entries of it"),
     "export": ("agent.cli.export", "write recorded samples as CSV or JSON lines"),
     "digest": ("agent.cli.digest", "list, show, preview, export and verify digests"),
+    "diagnose": ("agent.cli.diagnose", "the diagnosis of a span of days, as a page with pictures or on the terminal"),
     "ledger": ("agent.cli.ledger", "show what was lost or shed, and what was uploaded"),
     "prescription": ("agent.cli.prescription", "what the platform prescribes: list, show, adopt, decline"),
     "config": ("agent.cli.config", "show what is in force, compare, roll back, lock"),

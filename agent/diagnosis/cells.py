@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from agent.digest.equipment.states import STATES
 from agent.digest.equipment.sums import MachineSums
 from agent.digest.rollups import DeviceSums, Sums, day_of
-from agent.digest.windows import DAY, SECOND
+from agent.digest.windows import DAY, SECOND, Period
 
 Floats = NDArray[np.float64]
 Times = NDArray[np.int64]
@@ -27,6 +28,17 @@ _KWH, _IDLE, _KNOWN, _SPAN = range(len(STATES), len(STATES) + 4)
 def step_for(length: int, most: int = MOST_CELLS) -> int:
     """The width (microseconds) of which no more than ``most`` cells fill ``length``; at least a minute."""
     return next((step for step in _STEPS if length <= step * most), _STEPS[-1])
+
+
+def plant_days(span: Period, zone: ZoneInfo) -> Iterator[Period]:
+    """The plant's days that the span touches."""
+    date = datetime.fromtimestamp(span.start // SECOND, zone).date()
+    while True:
+        start = round(datetime.combine(date, datetime.min.time(), zone).timestamp()) * SECOND
+        if start >= span.end:
+            return
+        yield day_of(start, zone)
+        date += timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,10 +166,11 @@ def merged(cells: Cells, step: int, zone: ZoneInfo) -> Cells:
     head = [at for at, key in enumerate(keys) if not at or key != keys[at - 1]]
     if len(head) == len(keys):
         return cells
-    return _grouped(cells, head)
+    return grouped(cells, head)
 
 
-def _grouped(cells: Cells, head: Sequence[int]) -> Cells:
+def grouped(cells: Cells, head: Sequence[int]) -> Cells:
+    """Neighbours as one; ``head``: where each group begins."""
     last = [*[at - 1 for at in head[1:]], len(cells) - 1]
 
     def summed(values: Floats) -> Floats:

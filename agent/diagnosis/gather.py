@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
 import msgspec
+from msgspec import UNSET
 
 from agent.buffer.records import DigestRecord, Loss, RollupRecord
 from agent.buffer.room import FOREVER
 from agent.config.model import Configuration
-from agent.diagnosis.cells import CellBuilder, Cells, step_for
+from agent.diagnosis.cells import CellBuilder, Cells, plant_days, step_for
 from agent.diagnosis.exact import BlockStore, Detail, detail
 from agent.diagnosis.losses import OpenFaults, lost, pareto, waterfall
 from agent.diagnosis.model import LostLine, Machine, Proof, Report, Source
 from agent.digest import rollups
 from agent.digest.equipment.times import Carry
 from agent.digest.rollups import DAY, PERIOD, Kept, Sums, day_of, days_of, kept_of, total
+from agent.digest.spec import compile_spec
 from agent.digest.summary import Summary, look_back, summary
 from agent.digest.windows import SECOND, Period, iso
 from agent.errors import GongfuError
@@ -94,6 +96,7 @@ async def gather(
         pareto=pareto((each.name, each.sums, each.lost_us) for each in machines if each.sums.calendar),
         losses=_losses(await store.losses(span.start, span.end)),
         proof=proof,
+        rules={each.id: each.title for each in compile_spec(configuration, {}, {}).findings.rules},
     )
 
 
@@ -106,23 +109,13 @@ def _only(configuration: Configuration, machine: str) -> Configuration:
 
 
 def _of_one(made_of: Summary, machine: str) -> Summary:
-    """Indicators stay those of the plant: they are shares of all its machines."""
+    """Indicators stay those of the plant, which are shares of all its machines."""
     return msgspec.structs.replace(
         made_of,
         equipment=tuple(each for each in made_of.equipment if each.name == machine),
+        indicators=tuple(each for each in made_of.indicators if each.machine in (UNSET, machine)),
         findings=tuple(each for each in made_of.findings if each.scope != "machine" or each.name == machine),
     )
-
-
-def plant_days(span: Period, zone: ZoneInfo) -> Iterator[Period]:
-    """The plant's days that the span touches."""
-    date = datetime.fromtimestamp(span.start // SECOND, zone).date()
-    while True:
-        start = round(datetime.combine(date, datetime.min.time(), zone).timestamp()) * SECOND
-        if start >= span.end:
-            return
-        yield day_of(start, zone)
-        date += timedelta(days=1)
 
 
 def _earlier(days: Sequence[Sums], span: Period, zone: ZoneInfo) -> list[Sums]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
+from agent.config.digest_tables import Texts
 from agent.config.model import EnterpriseSection
 from agent.diagnosis.cells import Cells
 from agent.diagnosis.exact import Detail
@@ -83,6 +84,8 @@ class Report:
     pareto: tuple[Bar, ...]
     losses: tuple[LostLine, ...]
     proof: Proof
+    rules: Mapping[str, Texts]
+    """Titles of the rules in force, by id."""
 
     @property
     def found(self) -> tuple[FindingLine, ...]:

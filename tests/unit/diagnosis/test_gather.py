@@ -12,8 +12,8 @@ import pytest
 
 from agent.buffer.records import Loss
 from agent.buffer.store import Store
-from agent.diagnosis.cells import merged, step_for
-from agent.diagnosis.gather import gather, plant_days
+from agent.diagnosis.cells import merged, plant_days, step_for
+from agent.diagnosis.gather import gather
 from agent.diagnosis.losses import Waterfall
 from agent.digest.equipment.states import STATES
 from agent.digest.equipment.sums import MachineSums

@@ -1,0 +1,40 @@
+"""Energy: the load curve, and what of it produced nothing."""
+
+from __future__ import annotations
+
+from agent.diagnosis.html import Child, table
+from agent.diagnosis.model import Machine, Report
+from agent.diagnosis.pictures.load import MOST, curves
+from agent.diagnosis.sections.common import Chapter, figures, note
+from agent.diagnosis.words import Words
+
+
+def chapter(report: Report, words: Words) -> Chapter:
+    """Curves, and a row a machine."""
+    measured = [each for each in report.machines if each.sums.energy_basis]
+    if not measured:
+        yield note(words("energy.none"))
+        return
+    yield note(words("energy.note"))
+    if len(measured) > MOST:
+        yield note(words("energy.most", count=MOST, all=len(measured)))
+    yield from figures(curves(report, words))
+    columns = [words("column.machine"), *(f"#{words(f'energy.{name}')}" for name in (
+        "kwh", "idle", "idle_share", "mean", "demand", "peak", "known")), words("energy.basis")]  # fmt: skip
+    yield table(columns, [_row(each, words) for each in measured], caption=words("energy.table"))
+
+
+def _row(machine: Machine, words: Words) -> list[Child]:
+    sums = machine.sums
+    hours = sums.energy_known_us / 3.6e9
+    return [
+        machine.name,
+        words.number(sums.kwh),
+        words.number(sums.idle_kwh),
+        words.percent(sums.idle_kwh / sums.joined_kwh if sums.joined_kwh else None),
+        words.number(sums.joined_kwh / hours if hours else None, 3),
+        words.number(sums.demand_kw, 3),
+        words.number(sums.peak_kw, 3),
+        words.percent(sums.energy_known_us / sums.span_us if sums.span_us else None),
+        words.of("basis", sums.energy_basis),
+    ]

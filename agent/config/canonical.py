@@ -29,6 +29,11 @@ def canonical(file: FileSection, devices: Sequence[Device]) -> bytes:
     plain["remote"]["allow"] = sorted(set(file.remote.allow))
     plain["device"] = [_device(each) for each in sorted(devices, key=lambda each: each.name)]
     plain["equipment"].sort(key=lambda each: each["name"])
+    plain["audience"].sort(key=lambda each: each["name"])
+    for audience in plain["audience"]:
+        audience |= {key: sorted(set(audience[key])) for key in ("sections", "equipment", "tags")}
+    if not plain["audience"]:
+        del plain["audience"]  # so that it has left no trace in the hashes of files without it
     return msgspec.json.encode({"version": VERSION, **plain}, order="deterministic")
 
 

@@ -6,8 +6,8 @@ import ipaddress
 from urllib.parse import urlsplit
 
 from agent.config.creditcode import fault
-from agent.config.model import EnterpriseSection, FileSection, PlatformSection
-from agent.config.problems import Place, Problems, did_you_mean, show
+from agent.config.model import EnterpriseSection, FileSection, PlatformSection, Secret
+from agent.config.problems import Place, Problems, did_you_mean, show, table_name
 from agent.config.units import show_seconds, show_size
 
 DAY = 86_400
@@ -84,16 +84,23 @@ def _check_code(code: str, place: Place, problems: Problems) -> None:
 
 
 def _check_platform(platform: PlatformSection, place: Place, problems: Problems) -> None:
-    wrong = _url_fault(platform.url)
+    wrong = url_fault(platform.url)
     if wrong:
         problems.add((place, "url"), *wrong)
-    if platform.proxy and _host(platform.proxy.plain, ("http", "https", "socks5", "socks5h")) is None:
+    check_way(platform.proxy, platform.max_bytes_per_day, place, problems)
+
+
+def check_way(proxy: Secret, max_bytes_per_day: int, place: Place, problems: Problems) -> None:
+    """Note what is wrong with how a platform is reached."""
+    if proxy and _host(proxy.plain, ("http", "https", "socks5", "socks5h")) is None:
         problems.add((place, "proxy"), "is no address of a proxy", 'such as "http://10.0.0.1:3128"')
-    if platform.max_bytes_per_day <= 0:
-        problems.add((place, "max_bytes_per_day"), "must be more than 0", "leave out [platform] to send nothing")
+    if max_bytes_per_day <= 0:
+        table = f"[{table_name(place)}]"
+        problems.add((place, "max_bytes_per_day"), "must be more than 0", f"leave out {table} to send nothing")
 
 
-def _url_fault(url: str) -> tuple[str, str] | None:
+def url_fault(url: str) -> tuple[str, str] | None:
+    """What is wrong with the address of a platform, and the remedy."""
     host = _host(url, ("http", "https"))
     if host is None or "?" in url or "#" in url:
         return "is no address of a platform", 'such as "https://platform.example/api/v1"'

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 
@@ -95,6 +95,30 @@ class PlatformSection(_Section, frozen=True):
     """Certificates to trust instead of the bundled ones; empty: the bundled ones."""
     ca: str = ""
     """The same as PEM text, before ``ca_file``; what comes from outside cannot name a file."""
+    proxy: Secret = Secret("")
+    max_bytes_per_day: ByteSize = ByteSize(50_000_000)
+
+
+Section = Literal["affiliation", "coverage", "tags", "equipment", "indicators", "findings", "prescriptions", "ledger"]
+DIGEST_SECTIONS: tuple[str, ...] = get_args(Section)
+"""What of a digest can be granted to an audience; its header always goes with it."""
+OWN_PLATFORM = "platform"
+"""``url`` of an audience that is reached through ``[platform]``."""
+ALL_EQUIPMENT = "*"
+
+
+class AudienceSection(_Section, frozen=True):
+    """Who else gets digests, and what of them: nothing that is not named here."""
+
+    name: str
+    url: str
+    """Of a platform of its own, or ``"platform"``."""
+    sections: tuple[Section, ...] = ()
+    equipment: tuple[str, ...] = ()
+    """Names of machines; ``"*"``: all, also those that are added later."""
+    tags: tuple[str, ...] = ()
+    """Full names, among those in ``[digest] share``."""
+    ca_file: str = ""
     proxy: Secret = Secret("")
     max_bytes_per_day: ByteSize = ByteSize(50_000_000)
 
@@ -225,6 +249,7 @@ class FileSection(_Section, frozen=True):
     console: ConsoleSection = ConsoleSection()
     device: tuple[DeviceSection, ...] = ()
     equipment: tuple[EquipmentSection, ...] = ()
+    audience: tuple[AudienceSection, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

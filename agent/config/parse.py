@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from agent.config.audiences import check_audiences
 from agent.config.canonical import configuration_hash
 from agent.config.checks import check_sections
 from agent.config.convert import BAD, Context, build, convert_fields
@@ -20,7 +21,7 @@ from agent.config.model import Configuration, FileSection, GatewaySection
 from agent.config.overlay import SECTIONS, Overlay, RemoteResolver, lay_over
 from agent.config.problems import Place, Problems
 from agent.config.references import Absent, Resolver, Unreadable, read_file
-from agent.config.relations import check_relations
+from agent.config.relations import TagNames, check_relations
 from agent.errors import ConfigurationInvalid
 from agent.table import one_line
 
@@ -104,7 +105,9 @@ def _make(raw: Mapping[str, Any], name: str, path: Path, resolver: Resolver) -> 
     file = _file_section({key: value for key, value in raw.items() if key != "device"}, root, context)
     devices = build_devices(raw["device"], (root, "device"), folder, context) if "device" in raw else Devices()
     check_sections(file, root, problems)
-    check_relations(file, devices, root, problems)
+    names = TagNames(devices)
+    check_relations(file, names, root, problems)
+    check_audiences(file, names, root, problems)
     if problems:
         raise ConfigurationInvalid(problems.lines, problems.unresolved)
     file = msgspec.structs.replace(file, device=tuple(devices.sections))

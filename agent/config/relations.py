@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import date
+from functools import cached_property
 
 from agent.config.devices import Devices
 from agent.config.metering import check_sub_meters
@@ -16,17 +17,27 @@ _SPAN = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-(?:([01][0-9]|2[0-3]):([0-5
 
 
 class TagNames:
-    """All tags by their full names, and arrays by theirs; built only if something refers to a tag."""
+    """All tags by their full names, and arrays by theirs; gathered only if something refers to a tag."""
 
     def __init__(self, devices: Devices) -> None:
         self._devices = {device.name for device in devices.built}
         self._unsound = devices.unsound
         self._unnamed = devices.unnamed
-        self.tags = {tag.series: tag for device in devices.built for tag in device.tags}
-        self.arrays: dict[str, Tag] = {}
+        self._built = devices.built
+
+    @cached_property
+    def tags(self) -> dict[str, Tag]:
+        """By full name."""
+        return {tag.series: tag for device in self._built for tag in device.tags}
+
+    @cached_property
+    def arrays(self) -> dict[str, Tag]:
+        """The first element of each array, by the array's name."""
+        arrays: dict[str, Tag] = {}
         for name, tag in self.tags.items():
             if name.endswith("]"):
-                self.arrays.setdefault(name.partition("[")[0], tag)
+                arrays.setdefault(name.partition("[")[0], tag)
+        return arrays
 
     def find(self, name: str, place: Place, problems: Problems, *, arrays: bool = False) -> Tag | None:
         """The tag of that full name; None after a problem was noted, or where none can be told.
@@ -59,11 +70,8 @@ class TagNames:
         return did_you_mean(name, own or known, "gongfu-edge check lists the tags of a sound file")
 
 
-def check_relations(file: FileSection, devices: Devices, root: Place, problems: Problems) -> None:
+def check_relations(file: FileSection, names: TagNames, root: Place, problems: Problems) -> None:
     """Note every reference that leads nowhere, or to a tag that must not be used so."""
-    if not file.digest.share and not file.equipment:
-        return
-    names = TagNames(devices)
     _check_share(file, names, ((root, "digest"), "share"), problems)
     seen: dict[str, int] = {}
     for position, equipment in enumerate(file.equipment):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from agent.config.model import Configuration, Device, FileSection
+from agent.config.model import ALL_EQUIPMENT, OWN_PLATFORM, AudienceSection, Configuration, Device, FileSection
 from agent.config.units import show_seconds, show_size
 from agent.table import table
 
@@ -28,6 +28,7 @@ def summary(configuration: Configuration) -> str:
         ("digest", _digest(file)),
         ("console", file.console.listen or "off"),
     ]
+    facts += [("audience", _audience(each)) for each in file.audience]
     if file.equipment:
         facts.append(("equipment", ", ".join(each.name for each in file.equipment)))
     parts = [table((), facts)]
@@ -54,6 +55,13 @@ def _platform(file: FileSection) -> str:
         return "none: digests are kept here"
     proxy = " through a proxy" if file.platform.proxy else ""
     return f"{redacted_url(file.platform.url)}{proxy}, at most {show_size(file.platform.max_bytes_per_day)} a day"
+
+
+def _audience(audience: AudienceSection) -> str:
+    where = "at the platform" if audience.url == OWN_PLATFORM else f"at {redacted_url(audience.url)}"
+    of = "all machines" if ALL_EQUIPMENT in audience.equipment else ", ".join(audience.equipment) or "no machine"
+    tags = f"; tags {', '.join(audience.tags)}" if audience.tags else ""
+    return f"{audience.name} {where} is told {', '.join(audience.sections)} of {of}{tags}"
 
 
 def _remote(file: FileSection) -> str:

@@ -64,10 +64,11 @@ class Additive:
 def additive(digest: Digest, seconds: float) -> Additive:
     """The numbers of one digest, of a period or of more; ``seconds``: how long it was recorded for."""
     found = Additive(seconds=seconds, count=1)
-    coverage: dict[str, Any] = msgspec.to_builtins(digest.coverage)
-    _take(found, ("coverage", "total"), coverage["total"])
-    for device in coverage["devices"]:
-        _take(found, ("coverage", device["name"]), device)
+    if digest.coverage is not UNSET:
+        coverage: dict[str, Any] = msgspec.to_builtins(digest.coverage)
+        _take(found, ("coverage", "total"), coverage["total"])
+        for device in coverage["devices"]:
+            _take(found, ("coverage", device["name"]), device)
     for line in digest.equipment if digest.equipment is not UNSET else ():
         if line.withheld is not UNSET:
             found.withheld.add(line.name)

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from agent.config.model import Configuration
+from agent.digest.audience import EVERYTHING, View
 from agent.digest.equipment.lines import line
 from agent.digest.equipment.spec import MachineSpec
 from agent.digest.equipment.sums import MachineSums
@@ -44,12 +45,17 @@ class Content:
 
 
 def content(
-    sums: Sums, days: Sequence[Sums], configuration: Configuration, machines: Collection[str] | None = None
+    sums: Sums,
+    days: Sequence[Sums],
+    configuration: Configuration,
+    machines: Collection[str] | None = None,
+    view: View = EVERYTHING,
 ) -> Content:
     """``sums``: of the whole span. ``days``: of the plant, as far back as findings look, oldest first, the last one
-    that of the span's end; findings look back from it. ``machines``: none but these."""
+    that of the span's end; findings look back from it. ``machines``: none but these. ``view``: who is told."""
     zone = ZoneInfo(configuration.file.gateway.timezone)
-    spec, enterprise = compile_spec(configuration, {}, {}), configuration.file.enterprise
+    whole, enterprise = compile_spec(configuration, {}, {}), configuration.file.enterprise
+    spec, sums, days = view.spec(whole), view.sums(sums, whole), [view.sums(day, whole) for day in days]
     told = {name: each for name, each in sums.machines.items() if machines is None or name in machines}
     # What may leave now, but was withheld when some of it was measured, stays withheld as a whole.
     public = msgspec.structs.replace(
@@ -58,12 +64,12 @@ def content(
     known = figures(spec, enterprise, public)
     gateway = Gateway(connected=known["connected"][0], declared=known["declared_total"][0], clock_offset_s=None)
     judged = replace(spec, machines=tuple(each for each in spec.machines if each.name in public.machines))
-    found, assessed = findings(judged, windows(days[:-1], days[-1], zone) | {"period": public}, gateway)
+    found, assessed = findings(judged, windows(days[:-1], days[-1], zone) | {"period": public}, view.gateway(gateway))
     specs = {machine.name: machine for machine in spec.machines}
     # Those that are configured in their order, then what was a machine at the beginning and is none any more.
     names = [*(name for name in specs if name in told), *sorted({*told} - {*specs})]
     return Content(
-        coverage=_coverage(sums, configuration),
+        coverage=view.coverage(_coverage(sums, configuration), whole),
         equipment=tuple(_line(name, specs.get(name), sums) for name in names),
         indicators=indicators(spec, enterprise, public, closed_days(days[:-1], days[-1], zone)),
         findings=found,

@@ -13,6 +13,7 @@ from agent.digest.report import PrescriptionLine
 from agent.digest.rollups import Sums
 from agent.digest.spec import DigestSpec
 from agent.digest.windows import Period
+from agent.evidence.chain import GENESIS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,8 +21,6 @@ class Facts:
     """What the header says of the gateway; ``offset_us``: the system's clock minus the agent's."""
 
     gateway: str
-    seq: int
-    previous: str
     timezone: str
     config_hash: str
     agent_version: str
@@ -30,6 +29,9 @@ class Facts:
     offset_us: int = 0
     revision: int = 0
     """Of the configuration; 0: the local file."""
+    seq: int = 1
+    previous: str = GENESIS
+    """The place in the chain; set for each audience when the digest is added to its chain."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

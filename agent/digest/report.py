@@ -62,6 +62,9 @@ class Header(Part, frozen=True):
     config_hash: str
     agent_version: str
     clock: ClockState
+    audience: str | UnsetType = UNSET
+    """For whom this is, where that is not the platform that the gateway belongs to. Such a digest is part of a chain
+    of its own, has no ``config_hash`` (empty) and no ``revision`` (0), and leaves out what was not ``granted``."""
 
 
 class ChainMembership(Part, frozen=True):
@@ -423,8 +426,18 @@ class Shift(Part, frozen=True):
     times: Annotated[str, Meta(pattern=r"^\d\d:\d\d-\d\d:\d\d$")]
 
 
+class Granted(Part, frozen=True):
+    """What the plant lets an audience know. ``equipment``: names of machines, or ``*`` for all; a digest about some of
+    them has totals over those alone. ``tags``: those of which aggregates are told; an array's name stands for its
+    elements."""
+
+    sections: tuple[str, ...]
+    equipment: tuple[str, ...]
+    tags: tuple[str, ...]
+
+
 class Digest(Part, frozen=True):
-    """One link of the chain.
+    """One link of the chain. A digest for a further audience has the sections that were granted to it, and no others.
 
     A digest of a shift, a day, a week (from Monday on) or a month of the plant follows that of the last period which
     begins within it, and says again what its ``parts`` said, as one. It has no ``tags``, whose quantiles do not add
@@ -434,10 +447,10 @@ class Digest(Part, frozen=True):
     schema: Literal["gongfu.digest/1"]
     kind: Literal["period", "shift", "day", "week", "month"]
     header: Header
-    affiliation: Affiliation
-    coverage: Coverage
-    tags: tuple[TagSummary, ...]
-    ledger: tuple[LedgerEntry, ...]
+    affiliation: Affiliation | UnsetType = UNSET
+    coverage: Coverage | UnsetType = UNSET
+    tags: tuple[TagSummary, ...] | UnsetType = UNSET
+    ledger: tuple[LedgerEntry, ...] | UnsetType = UNSET
     equipment: tuple[EquipmentLine, ...] | UnsetType = UNSET
     """Left out where no machine is configured."""
     indicators: tuple[IndicatorLine, ...] | UnsetType = UNSET
@@ -451,6 +464,8 @@ class Digest(Part, frozen=True):
     """Of a digest of more than a period."""
     shift: Shift | UnsetType = UNSET
     """Of a digest of a shift."""
+    granted: Granted | UnsetType = UNSET
+    """Of a digest for a further audience."""
 
 
 _ENCODER = msgspec.json.Encoder(order="sorted")
@@ -491,6 +506,10 @@ def json_schema() -> dict[str, Any]:
         "$id": "urn:gongfu:digest:1",
         "title": f"Digest, {SCHEMA}",
         **schema,
+        # Only a digest for a further audience may leave sections out.
+        "if": {"properties": {"header": {"required": ["audience"]}}},
+        "then": {"required": ["granted"]},
+        "else": {"required": ["affiliation", "coverage", "tags", "ledger"]},
     }
 
 

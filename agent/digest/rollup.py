@@ -15,12 +15,14 @@ from zoneinfo import ZoneInfo
 from msgspec import UNSET
 
 from agent.config.model import Configuration
+from agent.digest.audience import EVERYTHING, View
 from agent.digest.build import affiliation, header
 from agent.digest.content import content
 from agent.digest.inputs import Facts
 from agent.digest.report import SCHEMA, Digest, Numbers, Parts, Shift, seconds
 from agent.digest.rollups import DAY, PERIOD, Sums, add
 from agent.digest.spans import Rolled
+from agent.digest.spec import compile_spec
 from agent.digest.windows import SECOND, Period
 
 
@@ -65,14 +67,15 @@ def rollup(
     days: Sequence[Sums],
     facts: Facts,
     configuration: Configuration,
+    view: View = EVERYTHING,
 ) -> tuple[Digest, Sums]:
-    """The digest, and the sums that it says. ``parts``: at least one, in the order of time. ``chain``: all of it that
-    is known from the first part to the last. ``days``: as findings look at them, oldest first; the last one is
-    taken from ``parts`` where ``rolled`` is a day."""
+    """The digest for whom ``view`` is of, and the sums that it is made from. ``parts``: at least one, in the order of
+    time. ``chain``: all of it that is known from the first part to the last. ``days``: as findings look at them,
+    oldest first; the last one is taken from ``parts`` where ``rolled`` is a day."""
     sums = _total([each for _, each in parts])
     if rolled.kind == "day" or not days:
         days = [*(each for each in days if each.start < rolled.span.start), sums]
-    said = content(sums, days, configuration, rolled.machines if rolled.kind == "shift" else None)
+    said = content(sums, days, configuration, rolled.machines if rolled.kind == "shift" else None, view)
     digest = Digest(
         schema=SCHEMA,
         kind=rolled.kind,
@@ -89,7 +92,7 @@ def rollup(
         parts=_told([place for place, _ in parts], chain, sums),
         shift=shift_of(rolled.span, ZoneInfo(facts.timezone)) if rolled.kind == "shift" else UNSET,
     )
-    return digest, sums
+    return view.digest(digest, compile_spec(configuration, {}, {})), sums
 
 
 def shift_of(span: Period, zone: ZoneInfo) -> Shift:

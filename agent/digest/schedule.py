@@ -6,6 +6,7 @@ import logging
 from typing import Protocol
 
 from agent.buffer.records import DigestRecord, Event, Loss
+from agent.buffer.room import FOREVER
 from agent.digest.chain import Head, head_ahead
 from agent.digest.windows import DAY, Windows, iso
 
@@ -35,16 +36,21 @@ class TrustedClock(Protocol):
     def now(self) -> int: ...
 
 
-class Records(Protocol):
-    """What is asked of the store."""
+class Place(Protocol):
+    """What is asked of a chain."""
 
     async def last_digest(self) -> DigestRecord | None: ...
+    async def meta(self, key: str) -> str | None: ...
+    async def set_meta(self, key: str, value: str) -> None: ...
+
+
+class Records(Place, Protocol):
+    """What is asked of the store."""
+
     async def span(self) -> tuple[int, int] | None: ...
     async def events(self, start: int, end: int) -> list[Event]: ...
     async def add_loss(self, loss: Loss) -> None: ...
     async def losses_told(self, noted_before: int, seq: int) -> None: ...
-    async def meta(self, key: str) -> str | None: ...
-    async def set_meta(self, key: str, value: str) -> None: ...
 
 
 class Schedule:
@@ -95,16 +101,35 @@ class Schedule:
         signs = [*starts[:1], *(span[:1] if span else ())]
         return min((sign for sign in signs if FLOOR_US <= sign <= now), default=now)
 
+    async def told_until(self, chain: Place) -> int:
+        """Up to when an audience has been told, where this disk, an old copy, does not have it; else long ago."""
+        last = await chain.last_digest()
+        head = await head_ahead(chain, last.seq + 1) if last else None
+        if last is None or head is None:
+            return -FOREVER
+        known = await _known(chain, last, head)
+        if known is not None:
+            return known
+        start, _ = await self._reckoned(last, head)
+        await chain.set_meta(AFTER_HEAD, f"{last.seq}:{head.seq}:{start}")
+        return start
+
     async def _after_the_head(self, last: DigestRecord, head: Head) -> int:
+        known = await _known(self._store, last, head)
+        if known is not None:
+            return known
+        start, started = await self._reckoned(last, head)
+        await self._store.losses_told(started, head.seq)
+        await self._store.set_meta(AFTER_HEAD, f"{last.seq}:{head.seq}:{start}")
+        return start
+
+    async def _reckoned(self, last: DigestRecord, head: Head) -> tuple[int, int]:
+        """Where digests go on behind a head that this disk does not have, and when the agent started on this disk."""
         # This disk is an old copy. The platform has the periods that followed our last digest from the
         # disk that was copied, one a digest, none left out: that tells where they end. What this disk
         # still holds of the first of them is not reported again. Whatever was recorded since the agent
         # started on this disk is new, so that it is reported even where the reckoning fails because the
         # period's length was changed.
-        key = f"{last.seq}:{head.seq}:"
-        known = await self._store.meta(AFTER_HEAD) or ""
-        if known.startswith(key):
-            return int(known.removeprefix(key))
         now = self._clock.now()
         first = end = self._windows.end_of(last.end)
         started = next((each.time for each in await self._store.events(first, now + 1) if each.kind == "start"), now)
@@ -113,10 +138,7 @@ class Schedule:
             if end >= newest:
                 break
             end = self._windows.end_of(end)
-        start = max(min(end, newest), last.end)
-        await self._store.losses_told(started, head.seq)
-        await self._store.set_meta(AFTER_HEAD, f"{key}{start}")
-        return start
+        return max(min(end, newest), last.end), started
 
     async def _after_the_future(self, last: DigestRecord, now: int) -> int:
         # The last digest was closed by a clock that was fast. A closed period never reopens, so a
@@ -132,3 +154,9 @@ class Schedule:
         log.warning("digest %d ends in %s, which is nonsense; digests go on from %s",
                     last.seq, iso(last.end), iso(start))  # fmt: skip
         return start
+
+
+async def _known(chain: Place, last: DigestRecord, head: Head) -> int | None:
+    key = f"{last.seq}:{head.seq}:"
+    known = await chain.meta(AFTER_HEAD) or ""
+    return int(known.removeprefix(key)) if known.startswith(key) else None

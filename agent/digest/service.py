@@ -15,11 +15,11 @@ from agent.buffer.room import FOREVER
 from agent.config.model import Configuration
 from agent.digest import rollups
 from agent.digest.accumulate import Accumulator
-from agent.digest.build import conclude
+from agent.digest.build import Known, conclude
 from agent.digest.chain import next_link
-from agent.digest.chain import relinked as relinked_body
 from agent.digest.effect import local_date
 from agent.digest.inputs import DigestInputs, Facts
+from agent.digest.links import Chain, Links, Signer, placed
 from agent.digest.prescriptions import Prescribed, lines, look_back, to_be_told
 from agent.digest.report import PrescriptionLine, encode
 from agent.digest.rollups import LONGEST_WINDOW_DAYS, Kept, days_of, kept_of
@@ -27,7 +27,6 @@ from agent.digest.schedule import FLOOR_US, Schedule
 from agent.digest.spec import DigestSpec, compile_spec
 from agent.digest.windows import DAY, Period, Windows, iso
 from agent.errors import GongfuError
-from agent.evidence.chain import digest_hash
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +55,8 @@ class DigestStore(Protocol):
     async def close_losses(self, until: int) -> list[Loss]: ...
     async def losses_told(self, noted_before: int, seq: int) -> None: ...
     async def add_loss(self, loss: Loss) -> None: ...
-    async def add_digest(self, record: DigestRecord, sums: Sequence[RollupRecord] = ()) -> None: ...
+    async def add_digests(self, records: Sequence[DigestRecord], sums: Sequence[RollupRecord] = ()) -> None: ...
+    def stream_of(self, audience: str) -> Chain: ...
     async def rollups(self, kind: str, start: int, end: int) -> list[RollupRecord]: ...
     async def rollup_ending(self, kind: str, end: int) -> RollupRecord | None: ...
     async def last_digest(self) -> DigestRecord | None: ...
@@ -78,14 +78,6 @@ class DigestClock(Protocol):
     @property
     def offset_us(self) -> int: ...
     def now(self) -> int: ...
-
-
-class Signer(Protocol):
-    """What the service asks of :class:`agent.evidence.identity.Identity`."""
-
-    @property
-    def gateway_id(self) -> str: ...
-    def sign_detached(self, payload: bytes) -> str: ...
 
 
 class DigestService:
@@ -112,6 +104,7 @@ class DigestService:
         file = configuration.file
         self._windows = Windows(round(file.digest.period * 1e6), ZoneInfo(file.gateway.timezone))
         self._schedule = Schedule(store, self._windows, clock)
+        self._links = Links(store, identity, configuration)
         self._grace = MARGIN_US + (0 if flush else round(file.buffer.flush * 1e6))
         self._building = asyncio.Lock()
         self._epoch_from: int | None = None
@@ -130,6 +123,7 @@ class DigestService:
                 self._windows = Windows(length, self._windows.zone, running_until)
                 self._schedule = Schedule(self._store, self._windows, self._clock)
             self._configuration = configuration
+            self._links.configure(configuration)
 
     async def run(self) -> None:
         """Build what is due, then at the end of each period; until cancelled."""
@@ -155,6 +149,7 @@ class DigestService:
             if not await self._schedule.plausible():
                 return 0
             await self._relink()
+            await self._links.open_for(self._windows.start_of(self._clock.now()))
             until = self._clock.now() - self._grace
             start = await self._schedule.start()
             if self._windows.end_of(start) > until:
@@ -193,30 +188,17 @@ class DigestService:
             self._epoch_from = last.end if last is not None else -FOREVER
 
     async def _relink(self) -> None:
-        # What was said on a branch that the platform does not have is said again behind its head: the
-        # same words with another place in the chain, so that it needs no raw data that may be gone. Not
-        # so for periods that the platform has from the disk that this one is a copy of.
-        relinked = superseded = 0
         async with self._store.chain:
-            if not await self._store.undecided():
+            if not await self._links.undecided():
                 return
-            start = await self._schedule.start()
-            for aside in await self._store.set_aside(undecided=True):
-                if aside.record.end <= start:
-                    await self._store.supersede(aside.number)
-                    superseded += 1
-                    continue
-                seq, previous = await next_link(self._store)
-                body = relinked_body(aside.record.body, seq, previous)
-                await self._store.relink(aside.number, await self._signed(aside.record, seq, previous, body))
-                relinked += 1
-        places = f" as {seq - relinked + 1} to {seq}" if relinked else ""
-        log.info("of the digests set aside, %d follow the platform's chain%s; it has the periods of %d others",
-                 relinked, places, superseded)  # fmt: skip
+            await self._links.relink(await self._schedule.start(), self._schedule)
         self.built.set()
 
-    async def preview(self) -> bytes:
-        """The running period as it would be reported if it ended now: neither signed nor in the chain."""
+    async def preview(self, audience: str = "") -> bytes:
+        """The running period as it would be reported if it ended now: neither signed nor in the chain.
+
+        ``audience``: one that is configured; empty: the platform that the gateway belongs to.
+        """
         now = self._clock.now()
         start = self._windows.start_of(now)
         last = await self._store.last_digest()
@@ -224,9 +206,11 @@ class DigestService:
             start = last.end
         period, spec = Period(start, max(now, start + 1)), await self._spec()
         losses = await self._store.unreported(period.end)
-        facts = self._facts(*await next_link(self._store))
-        inputs = await self._inputs(period, spec, [], losses, facts)
-        return (await self._concluded(inputs, await self._observed(period, spec)))[0]
+        inputs = await self._inputs(period, spec, [], losses, self._facts())
+        known, _ = await self._concluded(inputs, await self._observed(period, spec))
+        place = await next_link(self._store.stream_of(audience))
+        view = self._links.view(audience)
+        return await asyncio.to_thread(lambda: encode(placed(known.told(view), *place)))
 
     async def _until_next(self) -> float:
         end = self._windows.end_of(await self._schedule.start())
@@ -239,22 +223,16 @@ class DigestService:
         """Build and keep the digest of a period; False when the chain was moved meanwhile."""
         seen = await self._observed(period, spec)
         async with self._store.chain:
-            if await self._store.undecided():
+            if await self._links.undecided():
                 return False
-            seq, previous = await next_link(self._store)
             losses = await self._store.close_losses(period.end)
-            inputs = await self._inputs(period, spec, later, losses, self._facts(seq, previous))
-            body, kept = await self._concluded(inputs, seen)
-            blank = DigestRecord(seq, "period", period.start, period.end, "", "", b"", "")
-            record = await self._signed(blank, seq, previous, body)
-            await self._store.add_digest(record, self._sums(inputs, kept))
+            inputs = await self._inputs(period, spec, later, losses, self._facts())
+            known, kept = await self._concluded(inputs, seen)
+            sums = self._sums(inputs, kept)
+            record = await self._links.publish(rollups.PERIOD, period, known.told, self._schedule, sums=sums)
         self.built.set()
-        log.debug("digest %d: %s to %s, %d bytes", seq, iso(period.start), iso(period.end), len(body))
+        log.debug("digest %d: %s to %s, %d bytes", record.seq, iso(period.start), iso(period.end), len(record.body))
         return True
-
-    async def _signed(self, record: DigestRecord, seq: int, previous: str, body: bytes) -> DigestRecord:
-        jws = await asyncio.to_thread(self._identity.sign_detached, body)
-        return DigestRecord(seq, record.kind, record.start, record.end, digest_hash(body), previous, body, jws)
 
     async def _observed(self, period: Period, spec: DigestSpec) -> Accumulator:
         # Batch by batch, each in a thread of its own: scans must not wait for arithmetic, and a
@@ -296,12 +274,8 @@ class DigestService:
         )
         return await asyncio.to_thread(lambda: lines(told, spec, days_of(needed), today, zone))
 
-    async def _concluded(self, inputs: DigestInputs, seen: Accumulator) -> tuple[bytes, Kept]:
-        def work() -> tuple[bytes, Kept]:
-            digest, kept = conclude(inputs, seen.result())
-            return encode(digest), kept
-
-        return await asyncio.to_thread(work)
+    async def _concluded(self, inputs: DigestInputs, seen: Accumulator) -> tuple[Known, Kept]:
+        return await asyncio.to_thread(lambda: conclude(inputs, seen.result()))
 
     def _sums(self, inputs: DigestInputs, kept: Kept) -> list[RollupRecord]:
         zone = self._windows.zone
@@ -309,11 +283,9 @@ class DigestService:
         so_far = next((day for day in inputs.days if today.start <= day.start < today.end), None)
         return rollups.records(kept, rollups.with_period(so_far, kept.sums), zone)
 
-    def _facts(self, seq: int, previous: str) -> Facts:
+    def _facts(self) -> Facts:
         return Facts(
             gateway=self._identity.gateway_id,
-            seq=seq,
-            previous=previous,
             timezone=self._configuration.file.gateway.timezone,
             config_hash=self._configuration.hash,
             agent_version=__version__,

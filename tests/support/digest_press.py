@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from agent.config.model import CalendarSection, EnterpriseSection, EquipmentSection, StateSection
 from agent.digest.accumulate import Accumulator
+from agent.digest.audience import EVERYTHING
 from agent.digest.build import conclude
 from agent.digest.equipment.times import Carry
 from agent.digest.inputs import DigestInputs, Facts
@@ -67,7 +68,8 @@ def concluded(
     inputs = DigestInputs(period=period, spec=spec, enterprise=EnterpriseSection(), facts=facts, carries=carries)
     accumulator = Accumulator(spec, period)
     accumulator.add(batch(samples, scans))
-    return conclude(inputs, accumulator.result())
+    known, kept = conclude(inputs, accumulator.result())
+    return known.told(EVERYTHING), kept
 
 
 rows: st.SearchStrategy[list[Row]] = st.lists(

@@ -107,16 +107,16 @@ async def test_a_digest_and_its_sums_are_there_together_or_not_at_all(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await recorded(store, [(0, 2), (3, 3), (7, 2)], 10)
-    add = store.add_digest
+    add = store.add_digests
 
     async def cut_off(record: Any, sums: Any) -> None:
         raise asyncio.CancelledError
 
-    monkeypatch.setattr(store, "add_digest", cut_off)
+    monkeypatch.setattr(store, "add_digests", cut_off)
     with pytest.raises(asyncio.CancelledError):
         await service(store, BEGIN + 5 * MINUTE + 10 * SECOND).build_due()
     assert await store.digests(9) == [] and await store.rollups("period", 0) == await store.rollups("day", 0) == []
-    monkeypatch.setattr(store, "add_digest", add)
+    monkeypatch.setattr(store, "add_digests", add)
     assert await service(store, BEGIN + 10 * MINUTE + 10 * SECOND).build_due() == 2
     assert (await lines(store))[1]["failures"] == {"count": 1, "repair_s": 240.0, "between_s": 180.0}
 

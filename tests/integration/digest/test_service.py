@@ -267,14 +267,14 @@ async def test_run_goes_on_when_the_disk_takes_nothing_for_a_while(
     await record(store, START, 60)
     monkeypatch.setattr("agent.digest.service.RETRY_AFTER", 0.001)
     refusals = iter([True, True, True])
-    add = store.add_digest
+    add = store.add_digests
 
-    async def refuse(record: DigestRecord, sums: Any) -> None:
+    async def refuse(record: list[DigestRecord], sums: Any) -> None:
         if next(refusals, False):
             raise GongfuError("the disk is full", remedy="free some space")
         await add(record, sums)
 
-    monkeypatch.setattr(store, "add_digest", refuse)
+    monkeypatch.setattr(store, "add_digests", refuse)
     digests = service(store, START + MINUTE + LONG_AFTER)
     running = asyncio.create_task(digests.run())
     async with asyncio.timeout(60):

@@ -57,7 +57,7 @@ MAX_PHASE = 30.0
 HEAD_WAIT = 15.0
 """Seconds that the first digest waits for the platform's word on where the chain goes on."""
 FULL_RECORD_US = 900_000_000
-"""At least every quarter of an hour every point is recorded in full."""
+"""At least every quarter of an hour every point is recorded in full; a digest's period begins with such a record."""
 
 
 async def run(local: Configuration) -> None:
@@ -178,7 +178,7 @@ class Agent:
             self.clock,
             data_dir=Path(self.configuration.file.gateway.data_dir),
             shared=self.shared,
-            full_every_us=_full_every_us(self.configuration),
+            full_every_us=record_in_full_us(self.configuration),
             on_scan=self.progress.mark_scan,
             report=self._report,
         )
@@ -214,7 +214,7 @@ class Agent:
             self.uplink = self._make_uplink(configuration)
             self._moved.set()
         for runner in runners:
-            runner.record_in_full(_full_every_us(configuration))
+            runner.record_in_full(record_in_full_us(configuration))
         self._report("configuration", "", {"configuration": configuration.hash, "changes": change.lines()[:20]})
 
     def _make_uplink(self, configuration: Configuration) -> Any:
@@ -439,8 +439,10 @@ def _rhythm(configuration: Configuration) -> tuple[bool, float]:
     return bool(running), min((tag.point.interval for each in running for tag in each.tags), default=1.0)
 
 
-def _full_every_us(configuration: Configuration) -> int:
-    return min(int(configuration.file.digest.period * 1e6), FULL_RECORD_US)
+def record_in_full_us(configuration: Configuration) -> int:
+    """How often every point is recorded in full; periods of digests are whole multiples of it."""
+    period = round(configuration.file.digest.period * 1e6)
+    return period // -(-period // FULL_RECORD_US)
 
 
 class _Stop(Exception):

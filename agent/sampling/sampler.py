@@ -109,8 +109,9 @@ class Sampler:
     ) -> None:
         """``groups``: (group, scan group id). ``series``: int32, series id by point index.
 
-        ``full_every_us``: each group is recorded in full at its first scan in every such span of UTC,
-        so that whoever reads the buffer needs nothing older. ``device``, and the series' ``names`` by
+        ``full_every_us``: each group is recorded in full at its first and at its last scan in every such span of
+        UTC, so that whoever reads the buffer needs nothing older, and knows what held when the span began.
+        ``device``, and the series' ``names`` by
         point index, name what the device dropped. ``on_scan`` is called after each scan
         attempt, ``on_good`` after the first good sample since the device was opened, ``on_faults``
         when the set of partial faults changes.
@@ -168,11 +169,13 @@ class Sampler:
         ended = self._clock.monotonic()
         # By the rows' own stamps: what a subscription brings may be from before the scan.
         slot = int(samples.time.min()) // self.full_every_us
-        self._keep(samples, full=slot != run.full_slot)
+        late = run.pace.advance(ended)
+        following = started + round((run.pace.due - began) * 1e6)
+        last = following // self.full_every_us != started // self.full_every_us
+        self._keep(samples, full=last or slot != run.full_slot)
         run.full_slot = slot
         if samples.lost:
             self._note_lost(samples)
-        late = run.pace.advance(ended)
         self._sink.add_scan(run.group_id, started, late)
         self.tally.scans += 1
         self.tally.late += late

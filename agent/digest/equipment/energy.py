@@ -37,6 +37,8 @@ class Energy:
     """Powered, but not executing."""
     joined_kwh: float = 0.0
     """What of ``kwh`` could be joined with a state; idle energy is a share of this."""
+    metered_kwh: float = 0.0
+    """What was used in ``known_us``."""
     known_us: int = 0
     peak_kw: float | None = None
     """Highest value of power."""
@@ -49,7 +51,11 @@ class Energy:
 
 
 def energy(power: Steps | None, counted: Steps | None, kwh: float | None, states: Steps, period: Period) -> Energy:
-    """``power``: kW. ``counted``: the mean kW between two samples of the counter; ``kwh``: what it counted in all."""
+    """``power``: kW. ``counted``: the mean kW between two samples of the counter; ``kwh``: what it counted in all.
+
+    Where both are measured, the counter says how much it was and power in which state: a counter's step takes long
+    at low power, and one that begins in one state and ends in another would go to the lower one.
+    """
     flow = counted if counted is not None else power
     if flow is None:
         return Energy()
@@ -57,18 +63,23 @@ def energy(power: Steps | None, counted: Steps | None, kwh: float | None, states
     shape = (power if power is not None else flow).clipped(period.start, period.end)
     total = kwh if kwh is not None else flow.integral() / 3600
     idle = [code for code in range(UNKNOWN) if code not in (EXECUTING, OFF)]
-    running = when(states, [EXECUTING])
+    running = states.where(EXECUTING)
     outside = when(states, [code for code in range(UNKNOWN) if code != EXECUTING])
+    told = states.where_not(UNKNOWN)
+    joined = flow.within(told).integral() / 3600
+    by_power = shape.within(told).integral() / 3600
+    split, factor = (shape, joined / by_power) if by_power > 0 else (flow, 1.0)
     return Energy(
         basis="counter" if counted is not None else "power",
         kwh=total,
-        idle_kwh=flow.within(when(states, idle)).integral() / 3600,
-        joined_kwh=flow.within(when(states, list(range(UNKNOWN)))).integral() / 3600,
+        idle_kwh=split.within(when(states, idle)).integral() / 3600 * factor,
+        joined_kwh=joined,
+        metered_kwh=flow.integral() / 3600,
         known_us=flow.known.total,
         peak_kw=float(shape.value.max()) if len(shape) and power is not None else None,
         demand_kw=max(means(shape, period, DEMAND_US).tolist(), default=None),
-        executing_kwh=flow.within(running).integral() / 3600,
-        executing_us=flow.within(running).known.total,
+        executing_kwh=split.within(running).integral() / 3600 * factor,
+        executing_us=split.within(running).known.total,
         minutes=histogram(means(shape.within(outside), period, MINUTE_US)),
     )
 
@@ -83,6 +94,10 @@ def counter_flow(time: NDArray[np.int64], kwh: NDArray[np.float64], known: Inter
     """Mean kW between the samples of a counter that only grows; not across its falls, nor across gaps."""
     if len(time) < 2:
         return Steps.nothing()
+    # A full record that repeats a value says nothing of how the next step was spread, but where a gap ends.
+    told = np.append(True, (np.diff(kwh) != 0) | (np.diff(np.searchsorted(known.start, time, side="right")) != 0))
+    told[-1] = True
+    time, kwh = time[told], kwh[told]
     span = np.diff(time)
     step = np.diff(kwh)
     kept = (span > 0) & (step >= 0)

@@ -134,7 +134,7 @@ def _baseload(sums: MachineSums) -> Terms:
 
 def _load(sums: MachineSums) -> Terms:
     hours = sums.energy_known_us / 3.6e9
-    mean = sums.joined_kwh / hours if hours else None
+    mean = sums.metered_kwh / hours if hours else None
     reason = NO_ENERGY if not sums.energy_basis else "" if sums.demand_kw else "no whole quarter of an hour is known"
     return mean, sums.demand_kw, reason
 

@@ -6,18 +6,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
+import numpy as np
 
-from agent.digest.equipment.counts import Counted, from_counter, from_pulses, from_state
+from agent.digest.equipment.counts import Counted, from_counter, from_pulses, from_state, in_planned_time
 from agent.digest.equipment.energy import Energy, counter_flow, energy
 from agent.digest.equipment.spec import Input, MachineSpec
-from agent.digest.equipment.states import StateRule, seconds_by_state, states_of
-from agent.digest.equipment.steps import Steps
+from agent.digest.equipment.states import EXECUTING, UNKNOWN, StateRule, last_told, seconds_by_state, states_of
+from agent.digest.equipment.steps import Intervals, Steps
 from agent.digest.equipment.submeters import compared, unrolled
 from agent.digest.equipment.sums import MachineSums
 from agent.digest.equipment.times import Carry, Stop, TimeModel, time_model
 from agent.digest.equipment.tracks import Track, Tracks
 from agent.digest.windows import Period
 
+_STILL_CYCLES = 3
+"""Ideal cycles of executing after which a counter of pieces that has not moved is stuck."""
 _ANOMALIES = ("resets", "rollovers", "decrements")
 
 
@@ -54,28 +57,59 @@ def measure(machine: MachineSpec, tracks: Tracks, period: Period, carry: Carry) 
     """``carry``: what was open when the period before ended."""
     rule = machine.rule or StateRule()
     inputs = [tracks.of(each.row).steps(each.factor) for each in machine.state] or [Steps.nothing()]
-    states = states_of(rule, inputs, period)
+    states = states_of(rule, inputs, period, carry.power_state)
     planned = machine.calendar.planned(period) if machine.calendar else None
     times, after = time_model(states, planned, carry, micro_stop_us=machine.micro_stop_us)
-    counted = {name: _count(each, tracks.of(each.row), period) for name, each in machine.counts.items()}
+    held = {name: _held(each, tracks.of(each.row), period, carry) for name, each in machine.counts.items()}
+    counted = {name: _count(each, held[name], period) for name, each in machine.counts.items()}
     if "produced" not in counted and machine.cycle_state is not None:
         counted["produced"] = from_state(states, machine.cycle_state, period.start)
-    used, energy_count = _energy(machine, tracks, states, period)
-    sums = _sums(machine, period, states, times, counted, used, energy_count)
+    meter = _held(machine.energy, tracks.of(machine.energy.row), period, carry) if machine.energy else None
+    used, energy_count = _energy(machine, tracks, meter, states, period)
+    still = _still(counted, states, carry)
+    sums = _sums(machine, period, states, planned, times, counted, used, energy_count, still)
+    every = [(each, held[name]) for name, each in machine.counts.items()]
+    if machine.energy and meter:
+        every.append((machine.energy, meter))
+    after = replace(
+        after,
+        counters={each.key: float(track.value[track.good][-1]) for each, track in every if track.good.any()},
+        still_us=still,
+        power_state=last_told(states, carry.power_state) if rule.power else UNKNOWN,
+    )
     return Measured(sums=sums, carry=after, stops=times.listed, states=states)
+
+
+def _held(each: Input, track: Track, period: Period, carry: Carry) -> Track:
+    """The track of a counter from its last good value on, however long ago that was."""
+    good = track.good & np.isfinite(track.value)
+    track = Track(track.time, track.value, good, track.known)
+    last = carry.counters.get(each.key)
+    if each.kind != "counter" or last is None or (track.time[good] < period.start).any():
+        return track
+    return Track(
+        np.insert(track.time, 0, min([period.start - 1, *track.time[:1].tolist()])),
+        np.insert(track.value, 0, last),
+        np.insert(good, 0, True),
+        track.known,
+    )
 
 
 def _count(each: Input, track: Track, period: Period) -> Counted:
     if each.kind == "pulse":
         return from_pulses(track.steps(), period.start)
-    return from_counter(track.time, track.value, track.good, period.start, tops=each.tops, declared=each.declared)
+    return from_counter(
+        track.time, track.value, track.good, period.start, tops=each.tops, declared=each.declared, known=track.known
+    )
 
 
-def _energy(machine: MachineSpec, tracks: Tracks, states: Steps, period: Period) -> tuple[Energy, Counted | None]:
+def _energy(
+    machine: MachineSpec, tracks: Tracks, track: Track | None, states: Steps, period: Period
+) -> tuple[Energy, Counted | None]:
+    """``track``: of the energy counter."""
     power = tracks.of(machine.power.row).steps(machine.power.factor) if machine.power else None
-    if machine.energy is None:
+    if machine.energy is None or track is None:
         return energy(power, None, None, states, period), None
-    track = tracks.of(machine.energy.row)
     counted = _count(machine.energy, track, period)
     if not counted.known:
         return energy(power, None, None, states, period), counted
@@ -88,17 +122,19 @@ def _sums(
     machine: MachineSpec,
     period: Period,
     states: Steps,
+    planned: Intervals | None,
     times: TimeModel,
-    counted: dict[str, Counted],
+    counted: Mapping[str, Counted],
     used: Energy,
     energy_count: Counted | None,
+    still_us: int,
 ) -> MachineSums:
     pieces = {name: each.count if each.known else None for name, each in counted.items()}
     produced = pieces.get("produced")
     cycle = machine.ideal_cycle_us
     every = [*counted.values(), *([energy_count] if energy_count else [])]
     flags = {name: sum(getattr(each, name) for each in every) for name in _ANOMALIES}
-    flags["stuck"] = _stuck(counted, times)
+    flags["stuck"] = _stuck(counted, times, still_us, cycle)
     return MachineSums(
         key_process=machine.key_process,
         span_us=period.length,
@@ -122,12 +158,15 @@ def _sums(
         good=pieces.get("good"),
         scrap=pieces.get("scrap"),
         rework=pieces.get("rework"),
-        ideal_us=None if cycle is None or produced is None else cycle * produced,
+        ideal_us=None
+        if cycle is None or produced is None
+        else cycle * in_planned_time(counted["produced"], states, planned),
         flags={name: count for name, count in flags.items() if count},
         energy_basis=used.basis,
         kwh=used.kwh,
         idle_kwh=used.idle_kwh,
         joined_kwh=used.joined_kwh,
+        metered_kwh=used.metered_kwh,
         energy_known_us=used.known_us,
         executing_kwh=used.executing_kwh,
         executing_power_us=used.executing_us,
@@ -137,8 +176,19 @@ def _sums(
     )
 
 
-def _stuck(counted: dict[str, Counted], times: TimeModel) -> int:
-    """Counters of pieces that did not move although the machine was executing nearly all the time."""
+def _still(counted: Mapping[str, Counted], states: Steps, carry: Carry) -> int:
+    """For how long the machine has been executing since the counter of pieces moved."""
+    running = states.where(EXECUTING)
+    moved = counted["produced"].seen[-1:].tolist() if "produced" in counted else []
+    if moved:
+        return running.clipped(moved[0], int(states.end[-1])).total
+    return carry.still_us + running.total
+
+
+def _stuck(counted: Mapping[str, Counted], times: TimeModel, still_us: int, cycle_us: int | None) -> int:
+    """Counters of pieces that did not move although the machine was executing nearly all the time, and that for
+    longer than a few pieces take."""
     produced = counted.get("produced")
     whole = times.apt + times.aust + times.adet + times.adot
-    return int(produced is not None and produced.known and produced.stuck and times.apt > 0.9 * whole > 0)
+    busy = times.apt > 0.9 * whole > 0 and still_us > _STILL_CYCLES * (cycle_us or 0)
+    return int(produced is not None and produced.known and produced.stuck and busy)

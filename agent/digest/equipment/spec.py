@@ -25,6 +25,8 @@ class Input:
     tops: tuple[float, ...] = ()
     """Engineering values at which a counter starts again from 0."""
     declared: bool = False
+    key: str = ""
+    """The tag, and how it is read: with another key a counter is another one, whose value says nothing of this one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,4 +145,6 @@ def _counter(rows: Rows, name: str, units: Mapping[str, float] | None) -> Input:
         tops = tuple(sorted(top * tag.point.scale for top in proposals().counter_tops))
     # A boolean or state tag is a pulse; whatever else is a number counts, whether or not it says so.
     kind = "pulse" if tag.kind == "state" else "counter"
-    return Input(row=row, kind=kind, factor=factor, tops=tops, declared=bool(tag.rollover))
+    point = tag.point
+    key = f"{tag.series} {point.address} {point.type} {point.order} {point.scale!r} {point.offset!r}"
+    return Input(row=row, kind=kind, factor=factor, tops=tops, declared=bool(tag.rollover), key=key)

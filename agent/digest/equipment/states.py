@@ -46,10 +46,13 @@ class StateRule:
     power: PowerLimits | None = None
 
 
-def states_of(rule: StateRule, inputs: list[Steps], period: Period) -> Steps:
-    """The machine's state over the whole period, without a gap; ``inputs``: the word, the bits, or the power in kW."""
+def states_of(rule: StateRule, inputs: list[Steps], period: Period, before: int = UNKNOWN) -> Steps:
+    """The machine's state over the whole period, without a gap; ``inputs``: the word, the bits, or the power in kW.
+
+    ``before``: what power told last before the period, for its hysteresis.
+    """
     if rule.power is not None:
-        told = _from_power(inputs[0], rule.power)
+        told = _from_power(inputs[0].clipped(period.start, period.end), rule.power, before)
     elif rule.bits:
         told = _from_bits(inputs, rule.bits)
     else:
@@ -74,16 +77,21 @@ def _from_bits(bits: list[Steps], states: tuple[int, ...]) -> Steps:
     return Steps(start, end, state)
 
 
-def _from_power(power: Steps, limits: PowerLimits) -> Steps:
+def _from_power(power: Steps, limits: PowerLimits, now: int) -> Steps:
     back = 1 - limits.hysteresis
     state = np.empty(len(power))
-    now = UNKNOWN
     for row, kilowatts in enumerate(power.value.tolist()):
         run = limits.executing * (back if now == EXECUTING else 1)
         stand = limits.standby * (back if now in (EXECUTING, STANDBY) else 1)
         now = EXECUTING if kilowatts >= run else STANDBY if kilowatts >= stand else OFF
         state[row] = now
     return Steps(power.start, power.end, state)
+
+
+def last_told(states: Steps, before: int) -> int:
+    """The last state that is known; ``before`` where none is."""
+    known = states.value[states.value != UNKNOWN]
+    return int(known[-1]) if len(known) else before
 
 
 def _whole(told: Steps, period: Period) -> Steps:

@@ -39,6 +39,14 @@ class Intervals:
         """Microseconds."""
         return int((self.end - self.start).sum())
 
+    def holds(self, time: Times) -> NDArray[np.bool_]:
+        """Which of the times lie in it."""
+        place = np.searchsorted(self.start, time, side="right") - 1
+        if not len(self):
+            return place >= 0
+        result: NDArray[np.bool_] = (place >= 0) & (time < self.end[np.maximum(place, 0)])
+        return result
+
     def clipped(self, start: int, end: int) -> Intervals:
         """What of it lies within."""
         return Intervals.of(np.stack((np.clip(self.start, start, end), np.clip(self.end, start, end)), axis=1))
@@ -117,6 +125,17 @@ class Steps:
         head = np.append(True, (self.start[1:] != self.end[:-1]) | (self.value[1:] != self.value[:-1]))
         tail = np.append(np.flatnonzero(head)[1:] - 1, len(self) - 1)
         return Steps(self.start[head], self.end[tail], self.value[head])
+
+    def where(self, value: float) -> Intervals:
+        """When it has this value."""
+        return self._when(self.value == value)
+
+    def where_not(self, value: float) -> Intervals:
+        """When it has another one."""
+        return self._when(self.value != value)
+
+    def _when(self, chosen: NDArray[np.bool_]) -> Intervals:
+        return Intervals.of(np.stack((self.start[chosen], self.end[chosen]), axis=1))
 
     def at(self, time: Times) -> Floats:
         """The values at these times; NaN where nothing is known."""

@@ -16,8 +16,9 @@ class MachineSums(msgspec.Struct, frozen=True, kw_only=True):
     """Microseconds (``*_us``), pieces, kWh, and counts of events. None: not configured.
 
     ``planned_us``: planned busy time. ``unknown_us``: of it, without data. ``calendar``: whether there is one:
-    without it the elements cover all time and ``planned_us`` is 0. ``ideal_us``: planned run time of the pieces
-    counted (PRI × PQ). ``flags``: counter anomalies by kind. ``key_process``: as configured. ``compared_kwh``: of a
+    without it the elements cover all time and ``planned_us`` is 0. ``ideal_us``: planned run time (PRI × PQ) of the
+    pieces made in planned time that is known, as ``apt_us`` is. ``metered_kwh``: used in ``energy_known_us``, whatever
+    the state. ``flags``: counter anomalies by kind. ``key_process``: as configured. ``compared_kwh``: of a
     main meter, while it and all its sub-meters were known (``compared_us``), and ``sub_kwh`` of these together.
     """
 
@@ -49,6 +50,7 @@ class MachineSums(msgspec.Struct, frozen=True, kw_only=True):
     kwh: float = 0.0
     idle_kwh: float = 0.0
     joined_kwh: float = 0.0
+    metered_kwh: float = 0.0
     energy_known_us: int = 0
     executing_kwh: float = 0.0
     executing_power_us: int = 0

@@ -9,7 +9,8 @@ setup, ADET standby and fault, ADOT maintenance and off. ``unknown`` is in none 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -40,6 +41,12 @@ class Carry:
     """Production and setup since the last failure."""
     gap_us: int = 0
     """Without data at the end; the open events go on if it stays short."""
+    counters: Mapping[str, float] = field(default_factory=dict)
+    """Last good value of each counter, by :attr:`~agent.digest.equipment.spec.Input.key`."""
+    still_us: int = 0
+    """Executing since the pieces' counter moved."""
+    power_state: int = UNKNOWN
+    """What power told last, for its hysteresis."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,9 @@ from agent.digest.windows import Period
 from tests.support.digest_plants import START
 from tests.support.digest_press import MINUTE, QUARTERS, Row, concluded, rows
 
-APPROXIMATE = ("kwh", "idle_kwh", "joined_kwh", "executing_kwh", "peak_kw", "demand_kw", "produced", "good")
+APPROXIMATE = (
+    "kwh", "idle_kwh", "joined_kwh", "metered_kwh", "executing_kwh", "peak_kw", "demand_kw", "produced", "good",
+)  # fmt: skip
 """Floats: added in another order."""
 
 

@@ -153,7 +153,7 @@ def test_a_trend_of_few_pieces_is_none() -> None:
 
 
 def test_demand_beyond_the_contract() -> None:
-    power = {"energy_basis": "power", "energy_known_us": DAY, "joined_kwh": 24 * 80.0, "demand_kw": 91.0}
+    power = {"energy_basis": "power", "energy_known_us": DAY, "metered_kwh": 24 * 80.0, "demand_kw": 91.0}
     line = judged(day(0, **power), machine=replace(PRESS, contract_kw=100.0))["demand_peak"]
     assert (line.measure, line.value, line.level) == ("contract_share", 0.91, "warn")
     assert "demand_peak" not in judged(day(0, **power), machine=replace(PRESS, contract_kw=110.0))

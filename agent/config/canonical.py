@@ -34,6 +34,8 @@ def canonical(file: FileSection, devices: Sequence[Device]) -> bytes:
         audience |= {key: sorted(set(audience[key])) for key in ("sections", "equipment", "tags")}
     if not plain["audience"]:
         del plain["audience"]  # so that it has left no trace in the hashes of files without it
+    for equipment in plain["equipment"]:
+        _drop_later(equipment)
     return msgspec.json.encode({"version": VERSION, **plain}, order="deterministic")
 
 
@@ -53,6 +55,15 @@ def _device(device: Device) -> dict[str, Any]:
         "tags": [_tag(tag) for tag in sorted(device.tags, key=lambda tag: tag.series)],
         **({} if device.enabled else {"enabled": False}),
     }
+
+
+def _drop_later(equipment: dict[str, Any]) -> None:
+    # Keys that came later: a configuration that does not use them keeps the hash that it had.
+    for key, unused in (("sub_meters", []), ("sub_meters_complete", False), ("metering_only", False)):
+        if equipment[key] == unused:
+            del equipment[key]
+    if equipment["calendar"] is not None:
+        del equipment["calendar"]["holidays_file"]  # its days stand in the lists
 
 
 def _tag(tag: Tag) -> tuple[Any, ...]:

@@ -206,9 +206,11 @@ class CalendarSection(_Section, frozen=True):
     shifts: tuple[str, ...] = ()
     breaks: tuple[str, ...] = ()
     holidays: tuple[str, ...] = ()
-    """Dates without shifts, ``"2026-10-01"``."""
+    """Dates without shifts, ``"2026-10-01"``; or ranges of dates, ``"2026-10-01..2026-10-07"``."""
     working_days: tuple[str, ...] = ()
     """Dates with shifts whatever day of the week it is."""
+    holidays_file: str = ""
+    """A file of both, beside the configuration; empty once it has been read, see :mod:`.holidays`."""
 
 
 class EquipmentSection(_Section, frozen=True):

@@ -17,6 +17,7 @@ from agent.config.canonical import configuration_hash
 from agent.config.checks import check_sections
 from agent.config.convert import BAD, Context, build, convert_fields
 from agent.config.devices import Devices, build_devices
+from agent.config.holidays import with_calendars
 from agent.config.model import Configuration, FileSection, GatewaySection
 from agent.config.overlay import SECTIONS, Overlay, RemoteResolver, lay_over
 from agent.config.problems import Place, Problems
@@ -81,6 +82,7 @@ def check_overlay(overlay: Overlay) -> dict[str, Any]:
             problems.add((root, section), "cannot be changed from outside", f"an overlay holds {', '.join(SECTIONS)}")
     context = Context(problems, RemoteResolver(overlay.decrypt))
     convert_fields({key: raw[key] for key in ("digest", "equipment") if key in raw}, FileSection, root, context)
+    _refuse_holidays(raw.get("equipment"), (root, "equipment"), problems)
     if "device" in raw:
         devices = raw["device"]
         _refuse_files(devices, (root, "device"), problems)
@@ -97,12 +99,21 @@ def _refuse_files(devices: Any, place: Place, problems: Problems) -> None:
             problems.add(here, "names a file of the gateway", "write the tags as [[device.tag]], or name a template")
 
 
+def _refuse_holidays(equipment: Any, place: Place, problems: Problems) -> None:
+    for position, table in enumerate(equipment if isinstance(equipment, list) else ()):
+        calendar = table.get("calendar") if isinstance(table, Mapping) else None
+        if isinstance(calendar, Mapping) and calendar.get("holidays_file"):
+            here = (((place, position), "calendar"), "holidays_file")
+            problems.add(here, "names a file of the gateway", "write its dates as holidays and working_days")
+
+
 def _make(raw: Mapping[str, Any], name: str, path: Path, resolver: Resolver) -> Configuration:
     problems = Problems()
     root: Place = name
     folder = path.parent
     context = Context(problems, resolver)
     file = _file_section({key: value for key, value in raw.items() if key != "device"}, root, context)
+    file = with_calendars(file, folder, root, problems)
     devices = build_devices(raw["device"], (root, "device"), folder, context) if "device" in raw else Devices()
     check_sections(file, root, problems)
     names = TagNames(devices)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import date
 from functools import cached_property
 
 from agent.config.devices import Devices
@@ -166,21 +165,10 @@ def _check_calendar(calendar: CalendarSection, place: Place, problems: Problems)
             if not is_span(span):
                 remedy = 'write "HH:MM-HH:MM", such as "08:00-16:00" or "16:00-24:00"'
                 problems.add(((place, key), position), f"{show(span)} is no span of time", remedy)
-    for key in ("holidays", "working_days"):
-        for position, day in enumerate(getattr(calendar, key)):
-            if not _is_date(day):
-                problems.add(((place, key), position), f"{show(day)} is no date", 'write "2026-10-01"')
     if calendar.shifts and not calendar.days:
         problems.add((place, "days"), "missing key", 'add the days with shifts, such as days = ["mon", "tue"]')
     elif (calendar.days or calendar.breaks) and not calendar.shifts:
         problems.add((place, "shifts"), "missing key", 'add shifts = ["08:00-16:00"]')
-
-
-def _is_date(text: str) -> bool:
-    try:
-        return date.fromisoformat(text).isoformat() == text
-    except ValueError:
-        return False
 
 
 def is_span(text: str) -> bool:

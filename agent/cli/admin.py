@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.cli.admin_fleet import add_push, add_status, push, status
+from agent.cli.admin_prescribe import add_prescribe, prescribe
 from agent.cli.main import parser_for
 from agent.errors import GongfuError
 
@@ -28,22 +29,26 @@ EXAMPLE = """  gongfu-edge admin keygen --name "Wang Wei" --out wang.key --trust
   gongfu-edge admin sign --add press.bundle --key li.key
   gongfu-edge admin verify press.bundle --trust admins.jwks
   gongfu-edge admin push press.bundle --url https://platform.example/api/v1 --key wang.key --wave 1,10%,100%
-  gongfu-edge admin status --url https://platform.example/api/v1 --key wang.key --selector park=hongkou-01"""
+  gongfu-edge admin status --url https://platform.example/api/v1 --key wang.key --selector park=hongkou-01
+  gongfu-edge admin prescribe rx.toml --gateway gw-0123456789abcdef --key wang.key --url https://platform.example/api/v1"""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run one of the administrators' commands."""
     parser = parser_for("admin", example=EXAMPLE)
-    commands = parser.add_subparsers(dest="action", required=True, metavar="keygen|sign|push|status|verify")
+    commands = parser.add_subparsers(dest="action", required=True, metavar="keygen|sign|push|status|prescribe|verify")
     _add_keygen(commands.add_parser("keygen", help="make a key; print its public half for admins.jwks"))
     _add_sign(commands.add_parser("sign", help="check a configuration, seal its secrets and sign it"))
     _add_verify(commands.add_parser("verify", help="tell who signed a bundle, for whom, and until when"))
     add_push(commands.add_parser("push", help="hand a bundle in and roll it out in waves"), selector)
     add_status(commands.add_parser("status", help="what every gateway shall run and runs, and why not"), selector)
+    add_prescribe(commands.add_parser("prescribe", help="sign advice to a plant and hand it in"))
     for each in commands.choices.values():
         each.add_argument("--config", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
-    run = {"keygen": _keygen, "sign": _sign, "push": push, "status": status, "verify": _verify}
+    run = {
+        "keygen": _keygen, "sign": _sign, "push": push, "status": status, "prescribe": prescribe, "verify": _verify,
+    }  # fmt: skip
     return run[options.action](options)
 
 

@@ -69,9 +69,9 @@ class AdminKey:
         public = {**self._key.as_dict(private=False), "kid": self.kid, "alg": ALGORITHM, "use": "sig"}
         return {**public, "name": self.name} if self.name else public
 
-    def sign(self, payload: bytes) -> dict[str, str]:
-        """One entry of a bundle's ``signatures``."""
-        header = {"alg": ALGORITHM, "kid": self.kid}
+    def sign(self, payload: bytes, typ: str = "") -> dict[str, str]:
+        """One entry of ``signatures``; ``typ``: of the protected header, empty: none."""
+        header = {"alg": ALGORITHM, "kid": self.kid, **({"typ": typ} if typ else {})}
         head, _, signature = jws.serialize_compact(header, payload, self._key, algorithms=[ALGORITHM]).split(".")
         return {"protected": head, "signature": signature}
 

@@ -50,6 +50,17 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     offered: int
 
 
+class PrescriptionReceipt(msgspec.Struct, frozen=True, kw_only=True):
+    """What the platform knows of a prescription."""
+
+    hash: str
+    id: str
+    revision: int
+    signers: list[str]
+    threshold: int
+    offered: bool
+
+
 class _Page(msgspec.Struct, frozen=True):
     gateways: list[Member]
     next: str | None
@@ -70,6 +81,10 @@ class Fleet:
         """Hand in a bundle. ``for_all``: offer it at once to everybody whom it addresses. Raises GongfuError."""
         path = f"/bundles?offer={'all' if for_all else 'none'}"
         return self._ask("POST", path, bundle, "application/jose+json", Receipt)
+
+    def prescribe(self, signed: bytes) -> PrescriptionReceipt:
+        """Hand in a prescription. Raises GongfuError."""
+        return self._ask("POST", "/prescriptions", signed, "application/jose+json", PrescriptionReceipt)
 
     def offer(self, hash_: str, gateways: Sequence[str] | None) -> None:
         """Offer a bundle to these gateways too; None: to all that it addresses, now and later."""
@@ -111,7 +126,7 @@ def _refused(answer: Answer, url: str) -> GongfuError:
     remedies = {
         401: "is your key among the platform's administrators, and does your clock go right?",
         403: "let an administrator sign it whom the platform knows",
-        404: "check --url: it ends in /api/v1 or the like",
+        404: "check --url (it ends in /api/v1 or the like) and the gateway's id",
         409: "sign it with a higher revision; gongfu-edge admin status shows the newest",
     }
     error = Busy if answer.status in (408, 429) or answer.status >= 500 else GongfuError

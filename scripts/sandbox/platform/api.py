@@ -34,6 +34,8 @@ def add_routes(router: web.UrlDispatcher, base: str, key: web.AppKey[Platform]) 
         router.add_put(f"{base}/gateways/{{id}}{stream}/digests/{SEQ}", api.put_digest)
     router.add_get(f"{base}/gateways/{{id}}/config", api.config, allow_head=False)
     router.add_put(f"{base}/gateways/{{id}}/status", api.put_status)
+    router.add_get(f"{base}/gateways/{{id}}/prescriptions", api.prescriptions, allow_head=False)
+    router.add_post(f"{base}/prescriptions", api.post_prescription)
     router.add_post(f"{base}/bundles", api.post_bundle)
     router.add_put(f"{base}/bundles/{{hash:[0-9a-f]{{64}}}}/offer", api.offer_bundle)
     router.add_get(f"{base}/fleet", api.fleet, allow_head=False)
@@ -116,6 +118,20 @@ class Api:
         body, status = await self._json(request, "Status")
         await self._platform(request).put_status(gateway.id, status, body.decode("utf-8"))
         return web.Response(status=204)
+
+    async def prescriptions(self, request: web.Request) -> web.Response:
+        """GET …/prescriptions."""
+        gateway = await self._gateway(request)
+        body, etag = await self._platform(request).prescribing.offered(gateway.id)
+        if matches(request.headers.get("If-None-Match", ""), etag):
+            return web.Response(status=304, headers={"ETag": etag})
+        return web.Response(body=body, content_type="application/json", headers={"ETag": etag})
+
+    async def post_prescription(self, request: web.Request) -> web.Response:
+        """POST /prescriptions."""
+        body = await self._read(request, MAX_BUNDLE)
+        receipt, new = await self._platform(request).prescribing.publish(body)
+        return web.json_response(receipt, status=201 if new else 200)
 
     async def post_bundle(self, request: web.Request) -> web.Response:
         """POST /bundles."""

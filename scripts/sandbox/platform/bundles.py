@@ -119,20 +119,20 @@ def read_bundle(data: bytes, admins: Admins, *, verified: bool = False) -> Bundl
     ``verified``: it was verified before; its signers may have left the list since.
     """
     value = parse_json(data)
-    _check("SignedBundle", value)
-    payload = _payload_bytes(value["payload"])
+    check_schema("SignedBundle", value)
+    payload = payload_bytes(value["payload"])
     content = parse_json(payload)
-    _check("ConfigurationBundle", content)
+    check_schema("ConfigurationBundle", content)
     signatures: dict[str, dict[str, str]] = {}
     for each in value["signatures"]:
-        kid = next((kid for kid, key in admins.keys.items() if _holds(each, payload, key)), "")
+        kid = next((kid for kid, key in admins.keys.items() if holds(each, payload, key)), "")
         if kid:  # what does not hold is left out: it could only make a gateway refuse the whole
             signatures.setdefault(kid, {name: each[name] for name in ("protected", "signature")})
     if not signatures and not verified:
         raise Problem("not-trusted", "it is signed by none of this platform's administrators")
     issued, expires = _time(content, "issued_at"), _time(content, "expires_at")
     if issued >= expires:
-        raise _wrong("/expires_at", "is not after issued_at")
+        raise wrong("/expires_at", "is not after issued_at")
     return Bundle(
         hash=hashlib.sha256(payload).hexdigest(),
         revision=content["revision"],
@@ -152,7 +152,8 @@ def with_signatures(old: Bundle, new: Bundle, admins: Admins) -> Bundle:
     return read_bundle(json.dumps(value).encode(), admins)
 
 
-def _holds(signature: Mapping[str, str], payload: bytes, key: OKPKey) -> bool:
+def holds(signature: Mapping[str, str], payload: bytes, key: OKPKey) -> bool:
+    """Whether an entry of ``signatures`` is by this key over the payload."""
     try:
         jose.check_detached(f"{signature['protected']}..{signature['signature']}", payload, key)
     except Problem:
@@ -160,7 +161,8 @@ def _holds(signature: Mapping[str, str], payload: bytes, key: OKPKey) -> bool:
     return True
 
 
-def _payload_bytes(text: str) -> bytes:
+def payload_bytes(text: str) -> bytes:
+    """What was signed, from its base64url. Raises Problem."""
     try:
         data = urlsafe_b64decode(text.encode("ascii"))
     except ValueError as error:
@@ -170,7 +172,8 @@ def _payload_bytes(text: str) -> bytes:
     return data
 
 
-def _check(schema: str, value: Any) -> None:
+def check_schema(schema: str, value: Any) -> None:
+    """Hold a value against a component of the contract. Raises Problem."""
     problems = contract.problems(contract.component(schema), value)
     if problems:
         detail = "; ".join(f"{each['path'] or '/'}: {each['message']}" for each in problems)
@@ -183,9 +186,10 @@ def _time(content: Mapping[str, Any], name: str) -> datetime:
     except ValueError:
         when = None
     if when is None or when.tzinfo is None:
-        raise _wrong(f"/{name}", "is no time such as 2026-11-23T08:00:00Z")
+        raise wrong(f"/{name}", "is no time such as 2026-11-23T08:00:00Z")
     return when
 
 
-def _wrong(path: str, message: str) -> Problem:
+def wrong(path: str, message: str) -> Problem:
+    """One fault in what was signed."""
     return Problem("schema", f"{path}: {message}", problems=[{"path": path, "message": message}])

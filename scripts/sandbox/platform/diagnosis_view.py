@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from scripts.sandbox.platform import parts
+from scripts.sandbox.platform import parts, prescription_view
 from scripts.sandbox.platform.html import Child, Markup, both, el, join, table
 
 LEVEL_COLOUR = {"improve": "warn", "warn": "warn", "void": "bad", "data": "bad"}
@@ -21,6 +21,8 @@ def diagnosis(content: dict[str, Any]) -> Markup:
         sections += [el("h2", both("Findings", "诊断发现")), _findings(content)]
     if "indicators" in content:
         sections += [el("h2", both("Indicators", "指标")), _indicators(content["indicators"])]
+    if content.get("prescriptions"):
+        sections.append(prescription_view.told(content["prescriptions"], parts.zone(content)))
     return join(*sections)
 
 

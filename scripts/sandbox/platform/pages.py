@@ -68,8 +68,9 @@ class Pages:
         rows = [DigestRow(each, content(each)) for each in page]
         report = await platform.report(gateway)
         told = await platform.control.history(gateway)
+        prescribed = await platform.prescribing.shown(gateway.id)
         now = platform.settings.clock()
-        return _html(views.gateway(gateway, report, rows, told, now, newest=limit == NO_LIMIT))
+        return _html(views.gateway(gateway, report, rows, told, prescribed, now, newest=limit == NO_LIMIT))
 
     async def fleet(self, request: web.Request) -> web.Response:
         """What every gateway shall run and runs; ``?drift=1`` those only where that differs."""

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from scripts.sandbox.platform import jose
 from scripts.sandbox.platform.control import Control
 from scripts.sandbox.platform.intake import Link, Verdict, examine
+from scripts.sandbox.platform.prescriptions import Prescribing
 from scripts.sandbox.platform.problems import Problem
 from scripts.sandbox.platform.store import Gateway, Store, StoredDigest, Token
 from scripts.sandbox.platform.verify import ChainReport, verify_all, verify_chain
@@ -48,6 +49,7 @@ class Platform:
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="platform-db")
         self._store = Store(data_dir)
         self.control = Control(self, self._store)
+        self.prescribing = Prescribing(self, self._store, self.control.admins)
         self._verified: dict[tuple[str, str], ChainReport] = {}
 
     def now(self) -> float:
@@ -136,7 +138,9 @@ class Platform:
         """Take a digest; its hash, and False when the same bytes were stored already. Raises Problem."""
         stored = await self.run(self._deliver, gateway, stream, seq, body, signature)
         if stored[1] and not stream:
-            await self.control.note_affiliation(gateway.id, json.loads(body).get("affiliation"))
+            content = json.loads(body)
+            await self.control.note_affiliation(gateway.id, content.get("affiliation"))
+            await self.prescribing.note_digest(gateway.id, seq, content)
         return stored
 
     def _deliver(self, gateway: Gateway, stream: str, seq: int, body: bytes, signature: str) -> tuple[str, bool]:

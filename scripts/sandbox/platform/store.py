@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.sandbox.platform.control_store import ControlStore
+from scripts.sandbox.platform.prescription_store import PrescriptionStore
 
 SCHEMAS = (
     """
@@ -54,6 +55,16 @@ CREATE TABLE reports (
 CREATE INDEX reports_of ON reports (gateway, at);
 CREATE TABLE audit (
     at REAL NOT NULL, actor TEXT NOT NULL, action TEXT NOT NULL, subject TEXT NOT NULL, detail TEXT NOT NULL
+) STRICT;
+""",
+    """
+CREATE TABLE prescriptions (
+    gateway TEXT NOT NULL, id TEXT NOT NULL, revision INTEGER NOT NULL, hash TEXT NOT NULL, signers INTEGER NOT NULL,
+    posted REAL NOT NULL, body BLOB NOT NULL, PRIMARY KEY (gateway, id, revision)
+) STRICT;
+CREATE TABLE prescribed (
+    gateway TEXT NOT NULL, id TEXT NOT NULL, hash TEXT NOT NULL, seq INTEGER NOT NULL, line TEXT NOT NULL,
+    PRIMARY KEY (gateway, id, hash)
 ) STRICT;
 """,
 )
@@ -144,6 +155,11 @@ class Store:
     def control(self) -> ControlStore:
         """The part that remote configuration keeps."""
         return ControlStore(self._db)
+
+    @property
+    def prescriptions(self) -> PrescriptionStore:
+        """The part that prescriptions keep."""
+        return PrescriptionStore(self._db)
 
     def close(self) -> None:
         """Close the file."""

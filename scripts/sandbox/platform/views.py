@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeAlias
 
-from scripts.sandbox.platform import control_views, parts, status_view
+from scripts.sandbox.platform import control_views, parts, prescription_view, status_view
 from scripts.sandbox.platform.control_views import History
 from scripts.sandbox.platform.digest_view import DigestRow
 from scripts.sandbox.platform.html import Child, both, el, page, table
+from scripts.sandbox.platform.prescriptions import Shown
 from scripts.sandbox.platform.store import Gateway
 from scripts.sandbox.platform.verify import ChainReport
 
 REFRESH_S = 5
+Prescribed: TypeAlias = tuple[list[Shown], list[Mapping[str, Any]]]
+"""A gateway's prescriptions, and what it told of others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +81,16 @@ def _gateway_cells(row: GatewayRow, now: float) -> list[Child]:
 
 
 def gateway(
-    gateway: Gateway, report: ChainReport, rows: list[DigestRow], told: History, now: float, *, newest: bool
+    gateway: Gateway,
+    report: ChainReport,
+    rows: list[DigestRow],
+    told: History,
+    prescribed: Prescribed,
+    now: float,
+    *,
+    newest: bool,
 ) -> str:
-    """One gateway, its digests, and what became of its configurations."""
+    """One gateway, its digests, and what became of its prescriptions and configurations."""
     columns = [
         "No.|序号|number",
         "Period|周期",
@@ -108,6 +119,7 @@ def gateway(
         ),
         parts.chain_notice(report),
         status_view.facts(gateway, now),
+        prescription_view.section(*prescribed, zone) if newest else None,
         el("h2", both("Digests", "摘要")),
         table(columns, cells, "No digest has arrived yet. 尚无摘要。"),
         el(

@@ -6,7 +6,7 @@ from agent.diagnosis.html import Child, Markup, el, table
 from agent.diagnosis.losses import CAUSES, Waterfall
 from agent.diagnosis.model import Machine, Report
 from agent.diagnosis.pictures.states import timelines
-from agent.diagnosis.pictures.stops import stops as pareto_picture
+from agent.diagnosis.pictures.stops import paretos
 from agent.diagnosis.pictures.waterfall import MOST as MOST_WATERFALLS
 from agent.diagnosis.pictures.waterfall import waterfalls
 from agent.diagnosis.sections.common import Chapter, figures, note, said
@@ -93,9 +93,8 @@ def stops(report: Report, words: Words) -> Chapter:
     if not report.machines:
         yield note(words("machines.none"))
         return
-    picture = pareto_picture(report, words)
-    yield note(words("stops.note" if picture else "stops.none"))
-    yield from figures([picture] if picture else [])
+    yield note(words("stops.note" if report.pareto else "stops.none"))
+    yield from figures(paretos(report, words))
     columns = [words("column.machine"), *(f"#{words(f'stops.{name}')}" for name in (
         "count", "time", "micro_count", "micro_time", "longest", "failures", "repair", "mttr"))]  # fmt: skip
     yield table(columns, [_stops_row(each, words) for each in report.machines], caption=words("stops.table"))

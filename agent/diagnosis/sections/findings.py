@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from agent.config.digest_tables import Texts
-from agent.diagnosis.html import Child, Markup, bullets, el, pairs, table
+from agent.diagnosis.html import Child, Markup, bullets, el, table
 from agent.diagnosis.model import Report
 from agent.diagnosis.sections.common import Chapter, note, said
 from agent.diagnosis.values import compared, evidence
@@ -20,12 +20,12 @@ _AT_A_GLANCE = 6
 def glance(report: Report, words: Words) -> Chapter:
     """Numbers, then the findings by name."""
     yield el("div", *(_tile(name, value, small) for name, value, small in _tiles(report, words)), class_="tiles")
-    found = report.found
-    if found:
+    groups = _groups(report)
+    if groups:
         yield el("h3", words("glance.findings"))
-        yield bullets(_headline(each, report, words) for each in found[:_AT_A_GLANCE])
-        if len(found) > _AT_A_GLANCE:
-            yield note(words("glance.more", count=len(found) - _AT_A_GLANCE))
+        yield bullets(_headline(each, report, words) for each in groups[:_AT_A_GLANCE])
+        if len(groups) > _AT_A_GLANCE:
+            yield note(words("glance.more", count=len(groups) - _AT_A_GLANCE))
     else:
         yield note(words("findings.none"))
 
@@ -63,8 +63,25 @@ def _value(row: IndicatorLine | None, words: Words) -> tuple[str, Child]:
     return words.percent(row.value), reason or words("tile.known", share=words.percent(row.coverage))
 
 
-def _headline(line: FindingLine, report: Report, words: Words) -> Markup:
-    return el("span", el("b", _title(line, report, words)), f" · {_subject(line, words)} · {compared(line, words)}")
+def _groups(report: Report) -> list[list[FindingLine]]:
+    """Findings of one rule and level side by side, the most urgent first, and in a group the worst."""
+    groups: dict[tuple[object, ...], list[FindingLine]] = {}
+    for line in report.found:
+        groups.setdefault((line.rule, line.level, line.measure, line.threshold), []).append(line)
+    return [sorted(group, key=_distance, reverse=True) for group in groups.values()]
+
+
+def _distance(line: FindingLine) -> float:
+    if not isinstance(line.value, float | int) or not isinstance(line.threshold, float | int):
+        return 0.0
+    return line.value - line.threshold if line.side == "above" else line.threshold - line.value
+
+
+def _headline(group: list[FindingLine], report: Report, words: Words) -> Markup:
+    worst = group[0]
+    more = words("glance.others", count=len(group) - 1) if len(group) > 1 else ""
+    said = f" · {_subject(worst, words)} · {compared(worst, words)}{more}"
+    return el("span", el("b", _title(worst, report, words)), said)
 
 
 def _title(line: FindingLine, report: Report, words: Words) -> str:
@@ -80,10 +97,10 @@ def _subject(line: FindingLine, words: Words) -> str:
 
 
 def chapter(report: Report, words: Words) -> Chapter:
-    """Each finding with what was measured and what to do; then what could not be told, and what is in order."""
+    """Each rule's findings with what was measured and what to do; then what could not be told, and what is in order."""
     yield note(words("findings.note", table=report.summary.tables.get("findings", "–")))
-    for line in report.found:
-        yield _card(line, report, words)
+    for group in _groups(report):
+        yield _card(group, report, words)
     if not report.found:
         yield note(words("findings.none"))
     if report.insufficient:
@@ -110,22 +127,26 @@ def _microseconds(text: str) -> int:
     return round(datetime.fromisoformat(text).timestamp() * SECOND)
 
 
-def _card(line: FindingLine, report: Report, words: Words) -> Markup:
-    numbers = [(words.evidence(name), evidence(name, value, words)) for name, value in line.evidence.items()]
+def _card(group: list[FindingLine], report: Report, words: Words) -> Markup:
+    line = group[0]
     start, end = (words.moment(_microseconds(each), report.zone) for each in (line.span.start, line.span.end))
-    action = words.pick(line.action) if isinstance(line.action, Texts) else "–"
+    names = list(dict.fromkeys(name for each in group for name in each.evidence))
+    columns = [words("column.subject"), *(f"#{words.evidence(name)}" for name in names), f"#{words('column.known')}"]
+    rows = [
+        [_subject(each, words), *(evidence(name, each.evidence.get(name), words) for name in names),
+         words.percent(each.coverage)]
+        for each in group
+    ]  # fmt: skip
+    threshold = line.threshold if isinstance(line.threshold, float | int) else None
+    name = str(line.measure)
+    key = "findings.over" if line.side == "above" else "findings.under"
     return el(
         "article",
         el("h3", el("span", words.of("level", str(line.level)), class_=f"level {line.level}"), " ",
-           _title(line, report, words), el("span", f" · {_subject(line, words)}", class_="subject")),
-        el("p", compared(line, words)),
-        el("p", el("b", words("findings.action")), " ", action, class_="action"),
-        pairs(
-            [
-                *numbers,
-                (words("column.known"), words.percent(line.coverage) if line.coverage is not None else ""),
-            ],
-            kind="numbers",
-        ),
-        el("small", f"{_window(line, words)}: {start} – {end} · {words('findings.rule')} {line.rule}/{line.version}"),
+           _title(line, report, words)),
+        el("p", el("b", words("findings.action")), " ",
+           words.pick(line.action) if isinstance(line.action, Texts) else "–", class_="action"),
+        table(columns, rows),
+        el("small", words(key, name=words.evidence(name), threshold=evidence(name, threshold, words)),
+           f" · {_window(line, words)}: {start} – {end} · {words('findings.rule')} {line.rule}/{line.version}"),
     )  # fmt: skip

@@ -146,8 +146,11 @@ async def test_L02_a_subscription_that_falls_silent_is_noticed_and_made_again(nu
             await device.flows(within_s=RETURN_S)
 
 
-async def test_L02_a_subscription_that_only_keeps_alive_is_noticed_and_made_again(nursery: Nursery) -> None:
+async def test_L02_a_subscription_that_only_keeps_alive_is_noticed_and_made_again(
+    nursery: Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The keep-alives say that nothing changed, and the server's own clock stands still: it lies."""
+    monkeypatch.setattr("drivers.opcua.liveness.AUDIT_S", 1.0)
     with nursery.server(*NODES, ticking=TICK_S) as server:
         async with watched(server.url, *TAGS) as device:
             await device.flows()

@@ -52,11 +52,11 @@ class Agent:
 
 
 @contextmanager
-def agent(url: str, folder: Path) -> Iterator[Agent]:
+def agent(url: str, folder: Path, interval: str = "250ms") -> Iterator[Agent]:
     console = f"127.0.0.1:{free_port()}"
     gateway = f'[gateway]\nname = "lab"\ndata_dir = "{folder / "data"}"\n'
     gateway += f'[buffer]\nflush = "1s"\nmax_size = "20MB"\n[console]\nlisten = "{console}"\n'
-    text = configuration(url, *(tag(name) for name in ITEMS), interval="250ms")
+    text = configuration(url, *(tag(name) for name in ITEMS), interval=interval)
     config = folder / "config.toml"
     config.write_text(text.replace('[gateway]\nname = "lab"\n', gateway), encoding="utf-8")
     with running(config) as process:
@@ -64,11 +64,11 @@ def agent(url: str, folder: Path) -> Iterator[Agent]:
 
 
 async def test_L05_memory_is_bounded(nursery: Nursery, tmp_path: Path) -> None:
-    server = nursery.server(*(double(name) for name in ITEMS), ticking=0.25)
-    with server as served, agent(served.url, tmp_path) as running_agent:
-        await running_agent.until_samples(8_000, 60)
+    server = nursery.server(*(double(name) for name in ITEMS), ticking=0.125)
+    with server as served, agent(served.url, tmp_path, "125ms") as running_agent:
+        await running_agent.until_samples(8_000, 120)
         before = running_agent.rss
-        await running_agent.until_samples(24_000, 90)
+        await running_agent.until_samples(24_000, 150)
         assert running_agent.rss - before < 6 * MB
 
 

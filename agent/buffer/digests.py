@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from agent.buffer.database import Transaction
-from agent.buffer.records import DigestRecord, RollupRecord
+from agent.buffer.records import DigestRecord, Place, RollupRecord
 from agent.buffer.rollups import insert_rollups
 from agent.buffer.room import FOREVER
 from agent.buffer.settings import Settings
@@ -35,7 +35,7 @@ class Digests(Settings):
         async def work(transaction: Transaction) -> None:
             for record in records:
                 await insert_digest(transaction, record)
-                if not record.stream:
+                if not record.stream and record.kind == "period":  # others have no ledger
                     await transaction.run(
                         "UPDATE loss SET reported = ? WHERE reported = 0 AND first < ?", (record.seq, record.end)
                     )
@@ -44,9 +44,17 @@ class Digests(Settings):
         size = sum(len(each.body) + len(each.jws) for each in records) + sum(len(each.body) for each in sums)
         await self._db.write(work, size=size)
 
-    async def last_digest(self) -> DigestRecord | None:
-        """The digest with the highest ``seq``."""
-        return next(iter(await self._digests("ORDER BY seq DESC LIMIT 1")), None)
+    async def last_digest(self, kind: str = "") -> DigestRecord | None:
+        """The digest with the highest ``seq``; ``kind``: of this kind."""
+        return next(iter(await self._digests("AND ? IN ('', kind) ORDER BY seq DESC LIMIT 1", kind)), None)
+
+    async def places(self, limit: int, before_seq: int = FOREVER) -> list[Place]:
+        """As :meth:`digests`, without what they say."""
+        rows = await self._db.read(
+            "SELECT seq, kind, first, last FROM digest WHERE stream = ? AND seq < ? ORDER BY seq DESC LIMIT ?",
+            (self.stream, before_seq, limit),
+        )
+        return [Place(*row) for row in rows]
 
     async def last_settled(self, state: str) -> DigestRecord | None:
         """The newest digest in this state (``accepted`` or ``rejected``)."""

@@ -83,10 +83,12 @@ class Limits(Restamps, Branches, Rollups):
         return bool(chosen)
 
     async def _shed_digests(self, missing: int, condition: str, keep: int) -> bool:
-        """The oldest digests of a kind but the ``keep`` newest of each stream: the chain needs its head."""
+        """The oldest digests of a kind but the ``keep`` newest of each stream: the chain needs its head, and what
+        follows needs the last period's."""
         rows = await self._db.read(
             f"SELECT stream, seq, LENGTH(body), first, last, state = 'pending' FROM digest AS one"
             f" WHERE {condition} AND seq <= (SELECT MAX(seq) FROM digest WHERE stream = one.stream) - ?"
+            " AND seq < COALESCE((SELECT MAX(seq) FROM digest WHERE stream = one.stream AND kind = 'period'), seq + 1)"
             " ORDER BY first, seq LIMIT 16",
             (keep,),
         )

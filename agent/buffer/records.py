@@ -60,6 +60,16 @@ class DigestRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a digest stands in its chain: its number, its kind, and from when to when it tells."""
+
+    seq: int
+    kind: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
 class Closed:
     """How far digests have come. Periods from ``since`` to ``told`` were closed during the epoch, by its own
     stamps; nothing before ``until`` will be looked at again. UTC microseconds."""
@@ -84,7 +94,8 @@ class DigestAside:
 
 @dataclass(frozen=True, slots=True)
 class RollupRecord:
-    """Sums of a ``period``, or of a calendar ``day`` of the plant."""
+    """Sums of a ``period``, of a calendar ``day`` of the plant, or what was ``told`` of a day in its digest, where that
+    is less."""
 
     kind: str
     start: int

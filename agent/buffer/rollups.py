@@ -16,7 +16,9 @@ log = logging.getLogger(__name__)
 DAY_US = 86_400_000_000
 KEEP_DAYS_US = 400 * DAY_US
 """Sums of a day are kept for so long: a year and what a yearly comparison needs."""
-FEWEST = {"period": 1, "day": 35}
+KEEP_PERIODS_US = 2 * DAY_US
+"""Sums of periods outlive the raw data for so long before the newest: those of a day or shift that still runs."""
+FEWEST = {"period": 1, "day": 35, "told": 35}
 """The newest of each kind are never shed: what is open on the machines, and 28 days of findings."""
 _AT_ONCE = 64
 _MOST_BYTES = 64_000_000
@@ -44,11 +46,16 @@ class Rollups(Room):
 
     async def _expire_rollups(self, periods_before: int, days_before: int) -> None:
         """Drop the sums of periods and days that ended before; without them nothing is lost but detail."""
-        for kind, before in (("period", periods_before), ("day", days_before)):
+        for kind, before, kept in (
+            ("period", periods_before, KEEP_PERIODS_US),
+            ("day", days_before, 0),
+            ("told", days_before, 0),
+        ):
             await self._db.put(
                 "DELETE FROM rollup WHERE kind = ? AND first < ? AND first <"
-                " (SELECT MIN(first) FROM (SELECT first FROM rollup WHERE kind = ? ORDER BY first DESC LIMIT ?))",
-                (kind, before, kind, FEWEST[kind]),
+                " (SELECT MIN(first) FROM (SELECT first FROM rollup WHERE kind = ? ORDER BY first DESC LIMIT ?))"
+                " AND first < (SELECT MAX(first) FROM rollup WHERE kind = ?) - ?",
+                (kind, before, kind, FEWEST[kind], kind, kept),
             )
 
     async def _shed_rollups(self) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from agent.config.model import Device, FileSection, Secret, Tag
+from agent.config.model import Device, DigestSection, FileSection, Secret, Tag
 
 VERSION = 1
 
@@ -26,6 +26,9 @@ def canonical(file: FileSection, devices: Sequence[Device]) -> bytes:
     """The canonical form: JSON with sorted keys."""
     plain = _plain(file)
     plain["digest"]["share"] = sorted(set(file.digest.share))
+    rollups = sorted(set(plain["digest"].pop("rollups")))
+    if rollups != sorted(DigestSection().rollups):  # else the same as before there was such a key
+        plain["digest"]["rollups"] = rollups
     plain["remote"]["allow"] = sorted(set(file.remote.allow))
     plain["device"] = [_device(each) for each in sorted(devices, key=lambda each: each.name)]
     plain["equipment"].sort(key=lambda each: each["name"])

@@ -141,6 +141,8 @@ class DigestSection(_Section, frozen=True):
     period: Seconds = Seconds(900)
     share: tuple[str, ...] = ()
     """Full names of the tags whose aggregates may leave the plant."""
+    rollups: tuple[Literal["shift", "day", "week", "month"], ...] = ("shift", "day", "week", "month")
+    """Of which there are digests besides those of periods."""
 
 
 class ConsoleSection(_Section, frozen=True):

@@ -83,7 +83,8 @@ def _digest(file: FileSection) -> str:
     if share:
         more = f" and {len(share) - _MOST_SHARED} more" if len(share) > _MOST_SHARED else ""
         shared = f"shared: {', '.join(share[:_MOST_SHARED])}{more}"
-    return f"every {show_seconds(file.digest.period)}; {shared}"
+    rolled = ", ".join(dict.fromkeys(file.digest.rollups))
+    return f"every {show_seconds(file.digest.period)}; {shared}" + (f"; and of each {rolled}" if rolled else "")
 
 
 def _device(device: Device, connection: Mapping[str, Any]) -> list[str]:

@@ -22,10 +22,13 @@ class Links(Protocol):
 
 
 class Head(msgspec.Struct, frozen=True):
-    """The newest digest that the platform has."""
+    """The newest digest that the platform has. ``kind``: its kind, and ``period_end``: where the newest one of a
+    period ends (UTC microseconds); empty and 0 where the platform does not tell."""
 
     seq: int
     hash: str
+    kind: str = ""
+    period_end: int = 0
 
 
 async def head_ahead(store: Links, seq: int) -> Head | None:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 import msgspec
 
-from agent.buffer.records import DigestAside, DigestRecord, RollupRecord
+from agent.buffer.records import DigestAside, DigestRecord, Place, RollupRecord
 from agent.buffer.room import FOREVER
 from agent.config.model import Configuration
 from agent.digest.audience import EVERYTHING, View, views_of
 from agent.digest.chain import next_link, relinked
 from agent.digest.report import Digest, encode
+from agent.digest.rollups import PERIOD
 from agent.digest.schedule import Schedule
 from agent.digest.windows import Period
 from agent.evidence.chain import digest_hash
@@ -28,7 +29,8 @@ SINCE = "stream_since"
 class Chain(Protocol):
     """What is asked of one stream of the store."""
 
-    async def last_digest(self) -> DigestRecord | None: ...
+    async def last_digest(self, kind: str = "") -> DigestRecord | None: ...
+    async def places(self, limit: int, before_seq: int = ...) -> list[Place]: ...
     async def undecided(self) -> bool: ...
     async def set_aside(self, *, undecided: bool = False) -> list[DigestAside]: ...
     async def relink(self, number: int, record: DigestRecord) -> None: ...
@@ -83,32 +85,31 @@ class Links:
 
     async def publish(
         self,
-        kind: str,
         period: Period,
         told: Callable[[View], Digest],
         schedule: Schedule,
         *,
         sums: Sequence[RollupRecord] = (),
-        machines: Collection[str] | None = None,
     ) -> DigestRecord:
-        """Add a digest to every chain, all of them or none; returns the gateway's own.
+        """Add the digest of a period to every chain, all of them or none; returns the gateway's own.
 
         ``told`` makes it for one audience; its place in the chain is set here. It is called in a thread, once an
-        audience. ``sums`` are kept with it. ``machines``: of a digest that is about these alone, such as one of a
-        shift, nobody hears who was granted none of them.
+        audience. ``sums`` are kept with it.
         """
-        records = []
-        for view in self.views:
-            chain = self._store.stream_of(view.audience)
-            if view is EVERYTHING or (
-                (machines is None or view.concerns(machines)) and await self._is_news(chain, period, schedule)
-            ):
-                seq, previous = await next_link(chain)
-                body = await asyncio.to_thread(_body, told, view, seq, previous)
-                blank = DigestRecord(seq, kind, period.start, period.end, "", "", b"", "", stream=view.audience)
-                records.append(await self.signed(blank, seq, previous, body))
+        records = [
+            await self.link(view, PERIOD, period, told)
+            for view in self.views
+            if view is EVERYTHING or await self._is_news(self._store.stream_of(view.audience), period, schedule)
+        ]
         await self._store.add_digests(records, sums)
         return records[0]
+
+    async def link(self, view: View, kind: str, span: Period, told: Callable[[View], Digest]) -> DigestRecord:
+        """The next link of one chain, signed; it is not added yet."""
+        seq, previous = await next_link(self._store.stream_of(view.audience))
+        body = await asyncio.to_thread(_body, told, view, seq, previous)
+        blank = DigestRecord(seq, kind, span.start, span.end, "", "", b"", "", stream=view.audience)
+        return await self.signed(blank, seq, previous, body)
 
     async def _is_news(self, chain: Chain, period: Period, schedule: Schedule) -> bool:
         """Not what was before the audience was told of anything, nor what it has from a disk that this one copies."""
@@ -123,35 +124,40 @@ class Links:
             seq, record.kind, record.start, record.end, hash_, previous, body, jws, stream=record.stream
         )
 
-    async def relink(self, start: int, schedule: Schedule) -> bool:
+    async def relink(self, start: int, schedule: Schedule, complete: Callable[[View, int], Awaitable[None]]) -> bool:
         """Say again, behind the platform's head, what was said on a branch that it does not have: the same words with
         another place in the chain, so that it needs no raw data that may be gone. Not so for periods that it has from
-        the disk that this one is a copy of. ``start``: where the gateway's own digests go on."""
+        the disk that this one is a copy of. ``start``: where the gateway's own digests go on. ``complete``: makes the
+        digests of shifts and days anew, of those that are in the chain now, before a period that begins then."""
         some = False
         for view in self.views:
             chain = self._store.stream_of(view.audience)
             if await chain.undecided():
                 until = start
                 if view is not EVERYTHING:
-                    last = await chain.last_digest()
+                    last = await chain.last_digest(PERIOD)
                     until = max(last.end if last else -FOREVER, await schedule.told_until(chain))
-                await self._relink(chain, until, view.audience)
+                await self._relink(chain, until, view, complete)
                 some = True
         return some
 
-    async def _relink(self, chain: Chain, until: int, audience: str) -> None:
+    async def _relink(
+        self, chain: Chain, until: int, view: View, complete: Callable[[View, int], Awaitable[None]]
+    ) -> None:
         count = superseded = seq = 0
         for aside in await chain.set_aside(undecided=True):
-            if aside.record.end <= until:
+            period = aside.record.kind == PERIOD
+            if not period or aside.record.end <= until:
                 await chain.supersede(aside.number)
-                superseded += 1
+                superseded += period
                 continue
+            await complete(view, aside.record.start)
             seq, previous = await next_link(chain)
             body = relinked(aside.record.body, seq, previous)
             await chain.relink(aside.number, await self.signed(aside.record, seq, previous, body))
             count += 1
-        places = f" as {seq - count + 1} to {seq}" if count else ""
-        whose = f" for {audience}" if audience else ""
+        places = f" up to {seq}" if count else ""
+        whose = f" for {view.audience}" if view.audience else ""
         log.info("of the digests%s set aside, %d follow the platform's chain%s; it has the periods of %d others",
                  whose, count, places, superseded)  # fmt: skip
 

@@ -8,12 +8,12 @@ What the chain of this gateway does not have is no part: whoever has the chain c
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from msgspec import UNSET
 
+from agent.buffer.records import Place
 from agent.config.model import Configuration
 from agent.digest.audience import EVERYTHING, View
 from agent.digest.build import affiliation, header
@@ -24,16 +24,6 @@ from agent.digest.rollups import DAY, PERIOD, Sums, add
 from agent.digest.spans import Rolled
 from agent.digest.spec import compile_spec
 from agent.digest.windows import SECOND, Period
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A digest of the chain: its number, what it is about, and from when to when."""
-
-    seq: int
-    kind: str
-    start: int
-    end: int
 
 
 def part_kind(rolled: Rolled, kinds: Collection[str]) -> str:
@@ -52,8 +42,10 @@ def parts_of(rolled: Rolled, kind: str, chain: Iterable[Place]) -> list[Place]:
         for each in chain
         if each.kind == kind and span.start <= each.start < span.end and each.end - each.start <= span.length
     ]
+    # Told twice, after a clock had been years ahead: the last word counts.
+    latest = {each.start: each for each in sorted(inside, key=lambda each: each.seq)}
     chosen: list[Place] = []
-    for each in sorted(inside, key=lambda each: (each.start, each.seq)):
+    for _, each in sorted(latest.items()):
         # Days overlap where the plant's time zone was changed: nothing is counted twice.
         if not chosen or each.start >= chosen[-1].end:
             chosen.append(each)

@@ -27,6 +27,8 @@ T = TypeVar("T")
 
 PERIOD: Final = "period"
 DAY: Final = "day"
+TOLD: Final = "told"
+"""The sums of a day as its digest says them, where those are not all of the day's."""
 LONGEST_WINDOW_DAYS = 28
 """So far back findings look, the day of the period included."""
 

@@ -1,13 +1,18 @@
-"""Which periods are due: from the last digest to now, on a clock that can be believed."""
+"""Which periods are due: from the last one's digest to now, on a clock that can be believed; and which shifts, days,
+weeks and months are due behind that."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
-from agent.buffer.records import DigestRecord, Event, Loss
+from agent.buffer.records import DigestRecord, Event, Loss, Place
 from agent.buffer.room import FOREVER
 from agent.digest.chain import Head, head_ahead
+from agent.digest.rollups import PERIOD
+from agent.digest.spans import RANK, Rolled, due
 from agent.digest.windows import DAY, Windows, iso
 
 log = logging.getLogger(__name__)
@@ -20,10 +25,13 @@ RESUME = "digest_resume"
 """Where digests go on after the last one turned out to lie far in the future: ``seq:start``, with that one's seq."""
 LATE = "digest_late_noted"
 AFTER_HEAD = "digest_after_head"
-"""Where digests go on behind a head that this disk does not have: ``seq:head:start``, with our last one's seq."""
+"""Where digests go on behind a head that this disk does not have: ``seq:head:start:rank``, with the seq of the last
+one of a period that we have, and which kinds the platform has behind its last period."""
 
 FLOOR_US = 1_704_067_200_000_000
 """2024-01-01: before this software existed; a board without a battery starts in 1970."""
+_MOST_BEHIND = 500
+"""Digests of spans behind one period: a day, a week, a month, and as many shifts as there are machines at most."""
 MOST_AHEAD = DAY
 """When a trusted clock is further behind the last digest than this, that one's time was nonsense."""
 
@@ -36,15 +44,16 @@ class TrustedClock(Protocol):
     def now(self) -> int: ...
 
 
-class Place(Protocol):
+class Chain(Protocol):
     """What is asked of a chain."""
 
-    async def last_digest(self) -> DigestRecord | None: ...
+    async def last_digest(self, kind: str = "") -> DigestRecord | None: ...
+    async def places(self, limit: int) -> list[Place]: ...
     async def meta(self, key: str) -> str | None: ...
     async def set_meta(self, key: str, value: str) -> None: ...
 
 
-class Records(Place, Protocol):
+class Records(Chain, Protocol):
     """What is asked of the store."""
 
     async def span(self) -> tuple[int, int] | None: ...
@@ -53,13 +62,28 @@ class Records(Place, Protocol):
     async def losses_told(self, noted_before: int, seq: int) -> None: ...
 
 
-class Schedule:
-    """Says from when on periods are to be built."""
+Spans = Callable[[int], list[Rolled]]
+"""The shifts, days, weeks and months of which there are to be digests that hold a time."""
+_ALL = max(RANK.values())
 
-    def __init__(self, store: Records, windows: Windows, clock: TrustedClock) -> None:
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """What the platform has from a disk that this one is a copy of: all up to ``end``, and behind the period that
+    ends there the digests of spans up to this rank."""
+
+    end: int
+    rank: int
+
+
+class Schedule:
+    """Says from when on periods are to be built, and of which spans there are to be digests behind them."""
+
+    def __init__(self, store: Records, windows: Windows, clock: TrustedClock, spans: Spans = lambda time: []) -> None:
         self._store = store
         self._windows = windows
         self._clock = clock
+        self._spans = spans
         self._holding = False
 
     async def plausible(self) -> bool:
@@ -80,15 +104,15 @@ class Schedule:
 
     async def start(self) -> int:
         """Where the next period starts; it may lie in the future."""
-        last = await self._store.last_digest()
+        last = await self._store.last_digest(PERIOD)
         if last is None:
             return self._windows.start_of(await self._first_sign_of_life())
         resumed = await self._store.meta(RESUME)
         if resumed and int(resumed.partition(":")[0]) == last.seq:
             return int(resumed.partition(":")[2])
-        head = await head_ahead(self._store, last.seq + 1)
-        if head is not None:
-            return await self._after_the_head(last, head)
+        elsewhere = await self._elsewhere(self._store, last)
+        if elsewhere is not None:
+            return elsewhere.end
         now = self._clock.now()
         if self._clock.trusted and last.end > now:
             return await self._after_the_future(last, now)
@@ -101,44 +125,71 @@ class Schedule:
         signs = [*starts[:1], *(span[:1] if span else ())]
         return min((sign for sign in signs if FLOOR_US <= sign <= now), default=now)
 
-    async def told_until(self, chain: Place) -> int:
+    async def told_until(self, chain: Chain) -> int:
         """Up to when an audience has been told, where this disk, an old copy, does not have it; else long ago."""
-        last = await chain.last_digest()
-        head = await head_ahead(chain, last.seq + 1) if last else None
-        if last is None or head is None:
-            return -FOREVER
-        known = await _known(chain, last, head)
-        if known is not None:
-            return known
-        start, _ = await self._reckoned(last, head)
-        await chain.set_meta(AFTER_HEAD, f"{last.seq}:{head.seq}:{start}")
-        return start
+        last = await chain.last_digest(PERIOD)
+        elsewhere = await self._elsewhere(chain, last) if last else None
+        return elsewhere.end if elsewhere else -FOREVER
 
-    async def _after_the_head(self, last: DigestRecord, head: Head) -> int:
-        known = await _known(self._store, last, head)
-        if known is not None:
-            return known
-        start, started = await self._reckoned(last, head)
-        await self._store.losses_told(started, head.seq)
-        await self._store.set_meta(AFTER_HEAD, f"{last.seq}:{head.seq}:{start}")
-        return start
+    async def due(self, chain: Chain, following: int) -> list[Rolled]:
+        """The spans of which digests are to follow now in a chain, the next period beginning at ``following``."""
+        last = await chain.last_digest(PERIOD)
+        if last is None or not (spans := due(self._spans(last.start), following)):
+            return []
+        elsewhere = await self._elsewhere(chain, last)
+        if elsewhere is not None:
+            begun = self._windows.start_of(elsewhere.end - 1)
+            spans = [each for each in spans if each.span.end > begun and each.rank > elsewhere.rank]
+        there = await _behind(chain, last.seq)
+        return [each for each in spans if (each.kind, each.span.start, each.span.end) not in there]
 
-    async def _reckoned(self, last: DigestRecord, head: Head) -> tuple[int, int]:
-        """Where digests go on behind a head that this disk does not have, and when the agent started on this disk."""
-        # This disk is an old copy. The platform has the periods that followed our last digest from the
-        # disk that was copied, one a digest, none left out: that tells where they end. What this disk
-        # still holds of the first of them is not reported again. Whatever was recorded since the agent
-        # started on this disk is new, so that it is reported even where the reckoning fails because the
-        # period's length was changed.
+    async def _elsewhere(self, chain: Chain, last: DigestRecord) -> Elsewhere | None:
+        # This disk is an old copy, where the platform's head is ahead of what it has. Once digests of
+        # spans follow that head it is not ahead any more, but what came before them is the same.
+        head = await head_ahead(chain, last.seq + 1)
+        if head is None:
+            return None
+        key = f"{last.seq}:{head.seq}:"
+        known = await chain.meta(AFTER_HEAD) or ""
+        if known.startswith(key):
+            end, _, rank = known.removeprefix(key).partition(":")
+            return Elsewhere(int(end), int(rank or _ALL))
+        tip = await chain.last_digest()
+        if tip is None or tip.seq >= head.seq:
+            return None  # behind our last period are digests of spans only, up to the head and our own
+        found, started = await self._beyond(chain, last, tip, head)
+        if chain is self._store:
+            await self._store.losses_told(started, head.seq)
+        await chain.set_meta(AFTER_HEAD, f"{key}{found.end}:{found.rank}")
+        return found
+
+    async def _beyond(self, chain: Chain, last: DigestRecord, tip: DigestRecord, head: Head) -> tuple[Elsewhere, int]:
+        """What the platform has beyond our ``tip``, and when the agent started on this disk. ``last``: our newest
+        period's."""
         now = self._clock.now()
-        first = end = self._windows.end_of(last.end)
-        started = next((each.time for each in await self._store.events(first, now + 1) if each.kind == "start"), now)
-        newest = self._windows.start_of(started)
-        for _ in range(head.seq - last.seq - 1):
-            if end >= newest:
+        since = self._windows.end_of(last.end)
+        started = next((each.time for each in await self._store.events(since, now + 1) if each.kind == "start"), now)
+        if last.end <= head.period_end <= now:
+            return Elsewhere(head.period_end, RANK.get(head.kind, _ALL)), started
+        # The platform does not say how far it has come. The periods that followed our last one from the
+        # disk that was copied are there, none left out, and the digests of spans behind each: that tells
+        # where they end. What this disk still holds of the first of them is not reported again. Whatever
+        # was recorded since the agent started on this disk is new, so that it is reported even where the
+        # reckoning fails because the period's length was changed.
+        newest, end, rank = self._windows.start_of(started), last.end, 0
+        there = await _behind(chain, last.seq)
+        waiting = due(self._spans(last.start), end)
+        waiting = [each for each in waiting if (each.kind, each.span.start, each.span.end) not in there]
+        for _ in range(head.seq - tip.seq):
+            if waiting:
+                rank = waiting.pop(0).rank
+            elif end < newest:
+                begin, end, rank = end, self._windows.end_of(end), 0
+                waiting = due(self._spans(begin), end)
+            else:
+                rank = _ALL
                 break
-            end = self._windows.end_of(end)
-        return max(min(end, newest), last.end), started
+        return Elsewhere(max(min(end, newest), last.end), rank if end <= newest else _ALL), started
 
     async def _after_the_future(self, last: DigestRecord, now: int) -> int:
         # The last digest was closed by a clock that was fast. A closed period never reopens, so a
@@ -156,7 +207,6 @@ class Schedule:
         return start
 
 
-async def _known(chain: Place, last: DigestRecord, head: Head) -> int | None:
-    key = f"{last.seq}:{head.seq}:"
-    known = await chain.meta(AFTER_HEAD) or ""
-    return int(known.removeprefix(key)) if known.startswith(key) else None
+async def _behind(chain: Chain, seq: int) -> set[tuple[str, int, int]]:
+    places = await chain.places(_MOST_BEHIND)
+    return {(each.kind, each.start, each.end) for each in places if each.seq > seq}

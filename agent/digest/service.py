@@ -10,11 +10,12 @@ from zoneinfo import ZoneInfo
 
 from agent import __version__
 from agent.buffer.batch import Batch
-from agent.buffer.records import Closed, DigestAside, DigestRecord, Event, Loss, RollupRecord
+from agent.buffer.records import Closed, DigestAside, DigestRecord, Event, Loss, Place, RollupRecord
 from agent.buffer.room import FOREVER
 from agent.config.model import Configuration
 from agent.digest import rollups
 from agent.digest.accumulate import Accumulator
+from agent.digest.audience import View
 from agent.digest.build import Known, conclude
 from agent.digest.chain import next_link
 from agent.digest.effect import local_date
@@ -22,8 +23,10 @@ from agent.digest.inputs import DigestInputs, Facts
 from agent.digest.links import Chain, Links, Signer, placed
 from agent.digest.prescriptions import Prescribed, lines, look_back, to_be_told
 from agent.digest.report import PrescriptionLine, encode
-from agent.digest.rollups import LONGEST_WINDOW_DAYS, Kept, days_of, kept_of
+from agent.digest.rolling import Rolling
+from agent.digest.rollups import LONGEST_WINDOW_DAYS, PERIOD, Kept, days_of, kept_of
 from agent.digest.schedule import FLOOR_US, Schedule
+from agent.digest.spans import Rolled
 from agent.digest.spec import DigestSpec, compile_spec
 from agent.digest.windows import DAY, Period, Windows, iso
 from agent.errors import GongfuError
@@ -59,7 +62,8 @@ class DigestStore(Protocol):
     def stream_of(self, audience: str) -> Chain: ...
     async def rollups(self, kind: str, start: int, end: int) -> list[RollupRecord]: ...
     async def rollup_ending(self, kind: str, end: int) -> RollupRecord | None: ...
-    async def last_digest(self) -> DigestRecord | None: ...
+    async def last_digest(self, kind: str = "") -> DigestRecord | None: ...
+    async def places(self, limit: int, before_seq: int = ...) -> list[Place]: ...
     async def undecided(self) -> bool: ...
     async def set_aside(self, *, undecided: bool = False) -> list[DigestAside]: ...
     async def relink(self, number: int, record: DigestRecord) -> None: ...
@@ -103,8 +107,9 @@ class DigestService:
         self._prescribed = prescribed
         file = configuration.file
         self._windows = Windows(round(file.digest.period * 1e6), ZoneInfo(file.gateway.timezone))
-        self._schedule = Schedule(store, self._windows, clock)
+        self._schedule = Schedule(store, self._windows, clock, self._spans)
         self._links = Links(store, identity, configuration)
+        self._rolling = Rolling(store, configuration, self._links, self._facts)
         self._grace = MARGIN_US + (0 if flush else round(file.buffer.flush * 1e6))
         self._building = asyncio.Lock()
         self._epoch_from: int | None = None
@@ -121,9 +126,10 @@ class DigestService:
             if length != self._windows.length:
                 running_until = self._windows.end_of(await self._schedule.start())
                 self._windows = Windows(length, self._windows.zone, running_until)
-                self._schedule = Schedule(self._store, self._windows, self._clock)
+                self._schedule = Schedule(self._store, self._windows, self._clock, self._spans)
             self._configuration = configuration
             self._links.configure(configuration)
+            self._rolling = Rolling(self._store, configuration, self._links, self._facts)
 
     async def run(self) -> None:
         """Build what is due, then at the end of each period; until cancelled."""
@@ -140,7 +146,8 @@ class DigestService:
             await asyncio.sleep(wait)
 
     async def build_due(self) -> int:
-        """Build every period that has closed and has no digest yet; returns how many were built.
+        """Build every period that has closed and has no digest yet, and behind each the shifts, days, weeks and months
+        that are complete with it; returns how many periods were built.
 
         Raises GongfuError when the store cannot be read or written; what was built so far is kept.
         """
@@ -152,7 +159,7 @@ class DigestService:
             await self._links.open_for(self._windows.start_of(self._clock.now()))
             until = self._clock.now() - self._grace
             start = await self._schedule.start()
-            if self._windows.end_of(start) > until:
+            if not await self._roll_up(start) or self._windows.end_of(start) > until:
                 return 0
             if self._flush:
                 await self._flush()
@@ -164,6 +171,8 @@ class DigestService:
                     break
                 count += 1
                 built = period
+                if not await self._roll_up(period.end):
+                    break
             if count > 1:
                 log.info("built %d missing digests, up to %s", count, iso(built.end))
             return count
@@ -173,7 +182,7 @@ class DigestService:
         because it moves into a closed period is entered in the ledger. Raises StoreUnavailable."""
         async with self._building:
             await self._note_epoch()
-            last, since = await self._store.last_digest(), self._epoch_from or 0
+            last, since = await self._store.last_digest(PERIOD), self._epoch_from or 0
             until = await self._schedule.start() if last is not None else -FOREVER
             await self._store.restamp(epoch, correction_us, Closed(since, last.end if last else since, until))
 
@@ -183,7 +192,7 @@ class DigestService:
 
     async def _note_epoch(self) -> None:
         if self._epoch_from is None:
-            last = await self._store.last_digest()
+            last = await self._store.last_digest(PERIOD)
             # Without a digest, whatever was recorded is still to be told.
             self._epoch_from = last.end if last is not None else -FOREVER
 
@@ -191,8 +200,28 @@ class DigestService:
         async with self._store.chain:
             if not await self._links.undecided():
                 return
-            await self._links.relink(await self._schedule.start(), self._schedule)
+            await self._links.relink(await self._schedule.start(), self._schedule, self._complete)
         self.built.set()
+
+    def _spans(self, time: int) -> list[Rolled]:
+        return self._rolling.spans(time)
+
+    async def _roll_up(self, following: int) -> bool:
+        """Build what is complete when the next period begins at ``following``; False when a chain was moved."""
+        views = [view for view in self._links.views if await self._rolling.due(view, following, self._schedule)]
+        if not views:
+            return True
+        async with self._store.chain:
+            if await self._links.undecided():
+                return False
+            for view in views:
+                await self._complete(view, following)
+        self.built.set()
+        return True
+
+    async def _complete(self, view: View, following: int) -> None:
+        for rolled in await self._rolling.due(view, following, self._schedule):
+            await self._rolling.build(view, rolled)
 
     async def preview(self, audience: str = "") -> bytes:
         """The running period as it would be reported if it ended now: neither signed nor in the chain.
@@ -201,7 +230,7 @@ class DigestService:
         """
         now = self._clock.now()
         start = self._windows.start_of(now)
-        last = await self._store.last_digest()
+        last = await self._store.last_digest(PERIOD)
         if last is not None and start < last.end < now:
             start = last.end
         period, spec = Period(start, max(now, start + 1)), await self._spec()
@@ -229,7 +258,7 @@ class DigestService:
             inputs = await self._inputs(period, spec, later, losses, self._facts())
             known, kept = await self._concluded(inputs, seen)
             sums = self._sums(inputs, kept)
-            record = await self._links.publish(rollups.PERIOD, period, known.told, self._schedule, sums=sums)
+            record = await self._links.publish(period, known.told, self._schedule, sums=sums)
         self.built.set()
         log.debug("digest %d: %s to %s, %d bytes", record.seq, iso(period.start), iso(period.end), len(record.body))
         return True

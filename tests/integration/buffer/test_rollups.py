@@ -54,8 +54,8 @@ async def test_days_outlive_raw_data_and_periods(store: Store) -> None:
     assert [each.start // DAY_US for each in await store.rollups("period", 0)] == list(range(571, 601))
     assert [each.start // DAY_US for each in await store.rollups("day", 0)] == list(range(201, 601))
     await store.enforce(5000 * DAY_US)
-    for kind, fewest in FEWEST.items():
-        assert len(await store.rollups(kind, 0)) == fewest
+    # Of periods also those of a day or shift that may still run.
+    assert {kind: len(await store.rollups(kind, 0)) for kind in FEWEST} == FEWEST | {"period": 3, "told": 0}
 
 
 async def test_the_cap_takes_periods_before_days_and_keeps_the_newest(store: Store, tmp_path: Path) -> None:

@@ -14,11 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import UNSET
 
+from agent.buffer.records import Place
 from agent.config.model import CalendarSection
 from agent.digest.additive import Additive, additive, disagreements, rolled_up
 from agent.digest.equipment.calendar import Calendar
 from agent.digest.report import Digest, Numbers, decode, encode
-from agent.digest.rollup import Place, part_kind, parts_of, rollup, shift_of
+from agent.digest.rollup import part_kind, parts_of, rollup, shift_of
 from agent.digest.rollups import Sums
 from agent.digest.spans import KINDS, RANK, Rolled, calendar_span, due, spans_of
 from agent.digest.windows import SECOND, Period, Windows, iso

@@ -15,7 +15,7 @@ from msgspec import UNSET
 from agent.config.digest_tables import BaselineRule, Row
 from agent.config.model import EnterpriseSection
 from agent.digest.baseline import baseline
-from agent.digest.equipment.kpi import NO_FAILURE, NO_STATE, NOTHING, PRODUCTS, Kpi, kpis
+from agent.digest.equipment.kpi import NO_FAILURE, NO_STATE, NOTHING, PRODUCTS, Kpi, kpi
 from agent.digest.equipment.spec import MachineSpec
 from agent.digest.equipment.sums import MachineSums, add
 from agent.digest.report import BaselineFit, IndicatorLine, Number, number
@@ -117,18 +117,18 @@ def _of_machines(row: Row, machines: Sequence[MachineSums]) -> IndicatorLine:
     reasons: list[str] = []
     summed: MachineSums | None = None
     for machine in machines:
-        lines = {each.code: each for each in kpis(machine)}
-        missing = [lines[code].reason for code in needed if not _usable(lines[code])]
+        lines = [kpi(code, machine) for code in needed]
+        missing = [each.reason for each in lines if not _usable(each)]
         reasons += missing
         if not missing:
             summed = machine if summed is None else add(summed, machine)
     if summed is None:
-        unit = _kpi(MachineSums(), row.kpi).unit
+        unit = kpi(row.kpi, MachineSums()).unit
         return _line(row, unit, None, (None, None), None, reasons[0] if reasons else NO_MACHINE)
-    kpi = _kpi(summed, row.kpi)
+    found = kpi(row.kpi, summed)
     known = summed.energy_known_us if row.known_by == "energy" else summed.span_us - summed.states.get("unknown", 0)
     coverage = known / summed.span_us if summed.span_us else None
-    return _line(row, kpi.unit, kpi.value, (kpi.numerator, kpi.denominator), coverage, kpi.reason)
+    return _line(row, found.unit, found.value, (found.numerator, found.denominator), coverage, found.reason)
 
 
 def _baselines(
@@ -149,13 +149,9 @@ def _baselines(
     return lines or [_line(row, "kWh", None, nothing, None, NO_BASELINE)]
 
 
-def _kpi(sums: MachineSums, code: str) -> Kpi:
-    return next(each for each in kpis(sums) if each.code == code)
-
-
-def _usable(kpi: Kpi) -> bool:
+def _usable(found: Kpi) -> bool:
     """Whether a machine's part can be added: it is known, be it 0."""
-    return kpi.value is not None or kpi.reason in (NOTHING, NO_STATE, NO_FAILURE)
+    return found.value is not None or found.reason in (NOTHING, NO_STATE, NO_FAILURE)
 
 
 def _line(

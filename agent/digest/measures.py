@@ -7,10 +7,10 @@ that cannot be told is left out, and then no limit on it applies; without any th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from agent.digest.equipment.kpi import Kpi, kpis
+from agent.digest.equipment.kpi import kpi
 from agent.digest.equipment.spec import MachineSpec
 from agent.digest.equipment.sums import MachineSums
 from agent.digest.rollups import DeviceSums
@@ -27,20 +27,19 @@ class MachineView:
     spec: MachineSpec
     sums: MachineSums
     week: MachineSums
-    kpis: Mapping[str, Kpi]
 
 
 def view(spec: MachineSpec, sums: MachineSums, week: MachineSums) -> MachineView:
     """The view of a machine."""
-    return MachineView(spec=spec, sums=sums, week=week, kpis={each.code: each for each in kpis(sums)})
+    return MachineView(spec=spec, sums=sums, week=week)
 
 
 def _ratio(machine: MachineView, code: str, name: str, top: str, bottom: str, factor: float = 1.0) -> Values:
-    kpi = machine.kpis[code]
-    if kpi.value is None:
+    found = kpi(code, machine.sums)
+    if found.value is None:
         return {}
-    terms = {top: kpi.numerator, bottom: kpi.denominator}
-    return {name: kpi.value * factor, **{key: value for key, value in terms.items() if value is not None}}
+    terms = {top: found.numerator, bottom: found.denominator}
+    return {name: found.value * factor, **{key: value for key, value in terms.items() if value is not None}}
 
 
 def idle_energy(machine: MachineView) -> Values:

@@ -37,10 +37,15 @@ class Kpi:
 
 def kpis(sums: MachineSums) -> tuple[Kpi, ...]:
     """All of them, in a fixed order."""
-    made = {code: _ratio(code, unit, terms(sums)) for code, (unit, terms) in _RATIOS.items()}
-    for code, factors in PRODUCTS.items():
-        made[code] = _product(code, [made[each] for each in factors])
-    return tuple(made.values())
+    return tuple(kpi(code, sums) for code in (*_RATIOS, *PRODUCTS))
+
+
+def kpi(code: str, sums: MachineSums) -> Kpi:
+    """One of them. Raises KeyError for a code that is none."""
+    if code in PRODUCTS:
+        return _product(code, [kpi(each, sums) for each in PRODUCTS[code]])
+    unit, terms = _RATIOS[code]
+    return _ratio(code, unit, terms(sums))
 
 
 Terms = tuple[float | None, float | None, str]

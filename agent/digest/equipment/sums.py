@@ -64,11 +64,17 @@ class MachineSums(msgspec.Struct, frozen=True, kw_only=True):
 
 _LARGEST = ("longest_stop_us", "peak_kw", "demand_kw")
 _KEPT = ("key_process", "calendar", "energy_basis")
+_PLAIN = tuple(
+    name for name, kind in MachineSums.__annotations__.items() if kind in ("int", "float") and name not in _LARGEST
+)
+_OTHERS = tuple(name for name in MachineSums.__annotations__ if name not in _PLAIN)
 
 
 def add(one: MachineSums, two: MachineSums) -> MachineSums:
     """Two periods as one."""
-    return MachineSums(**{name: _join(name, getattr(one, name), getattr(two, name)) for name in one.__struct_fields__})
+    # Done for every machine and day of four weeks at the end of each period.
+    plain: dict[str, Any] = {name: getattr(one, name) + getattr(two, name) for name in _PLAIN}
+    return MachineSums(**plain, **{name: _join(name, getattr(one, name), getattr(two, name)) for name in _OTHERS})
 
 
 def _join(name: str, one: Any, two: Any) -> Any:

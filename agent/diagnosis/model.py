@@ -98,3 +98,10 @@ class Report:
     def insufficient(self) -> tuple[FindingLine, ...]:
         """What the rules could not tell."""
         return tuple(each for each in self.summary.findings if each.status == "insufficient")
+
+    def action(self, line: FindingLine) -> Texts | None:
+        """What to do about a finding: its own words, or those of its rule."""
+        if isinstance(line.action, Texts):
+            return line.action
+        rule = self.summary.rules.get(line.rule)
+        return rule.action if rule else None

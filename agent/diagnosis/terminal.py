@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agent.config.digest_tables import Texts
 from agent.diagnosis.model import Machine, Report
 from agent.diagnosis.values import compared
 from agent.diagnosis.words import Words
@@ -64,6 +63,6 @@ def _kpis(machine: Machine, words: Words) -> tuple[str, ...]:
 
 
 def _finding(line: FindingLine, report: Report, words: Words) -> str:
-    title = words.pick(line.title) if isinstance(line.title, Texts) else line.rule
-    action = words.pick(line.action) if isinstance(line.action, Texts) else ""
+    title = words.pick(report.rules[line.rule]) if line.rule in report.rules else line.rule
+    action = words.pick(said) if (said := report.action(line)) else ""
     return one_line(f"{title} · {line.name or words('findings.gateway')} · {compared(line, words)} → {action}")

@@ -23,7 +23,7 @@ from agent.digest.report import DIGITS, Digest
 _SAMPLES = frozenset(("expected", "good", "uncertain", "bad", "missing", "late", "disconnects"))
 _TIMES = frozenset(("restarts", "agent_downtime_s", "pbt_s", "apt_s", "aust_s", "adet_s", "adot_s", "unknown_s"))
 _EVENTS = frozenset(("count", "seconds", "micro_count", "micro_seconds", "repair_s", "between_s"))
-_AMOUNTS = frozenset(("produced", "scrap", "rework", "kwh", "idle_kwh", "joined_kwh", "known_s"))
+_AMOUNTS = frozenset(("produced", "scrap", "rework", "ideal_s", "kwh", "idle_kwh", "joined_kwh", "known_s"))
 _SUMS = _SAMPLES | _TIMES | _EVENTS | _AMOUNTS
 _BY_NAME = frozenset(("drops", "bad_causes", "states", "anomalies", "sub_meters"))
 _LARGEST = frozenset(("longest_gap_s", "longest_s", "peak_kw", "demand_kw"))

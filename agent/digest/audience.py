@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -154,19 +155,25 @@ class View:
         """``made`` of the above, without what was not granted. The gateway's own digest is left as it is."""
         if not self.audience:
             return made
-        told = {name: getattr(made, name) if name in self.sections else UNSET for name in DIGEST_SECTIONS}
+        told: dict[str, Any] = {
+            name: getattr(made, name) if name in self.sections else UNSET for name in DIGEST_SECTIONS
+        }
         if made.tags is not UNSET and "tags" in self.sections:
             told["tags"] = self.tag_lines(made.tags)
         if self.machines is not None:
             told |= self._named(msgspec.structs.replace(made, **told), spec)
         tables = {"indicators": "indicators", "findings": "findings", "effect": "prescriptions"}
         named = {} if made.tables is UNSET else made.tables
+        lines: tuple[FindingLine, ...] = told["findings"] or ()
+        spoken = {each.rule for each in lines if each.status == "found"}
+        words = {} if made.rules is UNSET else {rule: each for rule, each in made.rules.items() if rule in spoken}
         return msgspec.structs.replace(
             made,
             # A configuration is no audience's business but that of whoever configures.
             header=msgspec.structs.replace(made.header, audience=self.audience, config_hash="", revision=0),
             granted=self._granted,
             findings_assessed=made.findings_assessed if "findings" in self.sections else UNSET,
+            rules=words if "findings" in self.sections else UNSET,
             tables={key: name for key, name in named.items() if tables.get(key) in self.sections} or UNSET,
             **told,
         )

@@ -14,7 +14,7 @@ from agent.digest.coverage import coverage
 from agent.digest.effect import terms
 from agent.digest.equipment.lines import line
 from agent.digest.equipment.machine import measure_all
-from agent.digest.findings import Gateway, findings, windows
+from agent.digest.findings import Gateway, findings, texts, windows
 from agent.digest.indicators import figures, indicators
 from agent.digest.inputs import DigestInputs, Facts
 from agent.digest.ledger import begun, ledger, overlapping
@@ -96,6 +96,7 @@ class Known:
             indicators=indicators(spec, inputs.enterprise, sums, closed_days(days, sums, zone)),
             findings=found,
             findings_assessed=assessed,
+            rules=texts(found, spec.findings),
             tables={**spec.tables, **({"effect": terms().name} if inputs.prescriptions else {})},
             prescriptions=inputs.prescriptions or UNSET,
         )

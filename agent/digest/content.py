@@ -13,7 +13,7 @@ from agent.digest.audience import EVERYTHING, View
 from agent.digest.equipment.lines import line
 from agent.digest.equipment.spec import MachineSpec
 from agent.digest.equipment.sums import MachineSums
-from agent.digest.findings import Gateway, findings, windows
+from agent.digest.findings import Gateway, findings, texts, windows
 from agent.digest.indicators import figures, indicators
 from agent.digest.proposals import proposals
 from agent.digest.report import (
@@ -23,6 +23,7 @@ from agent.digest.report import (
     FindingLine,
     IndicatorLine,
     InventoryCoverage,
+    RuleTexts,
     TotalCoverage,
     seconds,
 )
@@ -41,6 +42,7 @@ class Content:
     indicators: tuple[IndicatorLine, ...]
     findings: tuple[FindingLine, ...]
     findings_assessed: dict[str, int]
+    rules: dict[str, RuleTexts]
     tables: dict[str, str]
 
 
@@ -74,6 +76,7 @@ def content(
         indicators=indicators(spec, enterprise, public, closed_days(days[:-1], days[-1], zone)),
         findings=found,
         findings_assessed=assessed,
+        rules=texts(found, spec.findings),
         tables=spec.tables,
     )
 

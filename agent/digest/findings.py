@@ -13,10 +13,10 @@ from zoneinfo import ZoneInfo
 
 from msgspec import UNSET
 
-from agent.config.digest_tables import Limit, Rule
+from agent.config.digest_tables import FindingTable, Limit, Rule
 from agent.digest.equipment.sums import MachineSums
 from agent.digest.measures import HOUR_US, OF_DEVICES, OF_MACHINES, Values, coverage_of, view
-from agent.digest.report import FindingLine, Span, number
+from agent.digest.report import FindingLine, RuleTexts, Span, figure
 from agent.digest.rollups import Sums, days_before, total
 from agent.digest.spec import DigestSpec
 from agent.digest.windows import iso
@@ -60,6 +60,12 @@ def findings(
             if line is not None:
                 lines.append(line)
     return tuple(lines), assessed
+
+
+def texts(lines: Sequence[FindingLine], table: FindingTable) -> dict[str, RuleTexts]:
+    """What to read out for the rules that found something, once each, however many lines there are."""
+    found = {line.rule for line in lines if line.status == "found"}
+    return {rule.id: RuleTexts(title=rule.title, action=rule.action) for rule in table.rules if rule.id in found}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +121,7 @@ def _judged(rule: Rule, subject: _Subject, window: Sums, least_coverage: float) 
         "name": subject.name,
         "window": rule.window,
         "span": Span(start=iso(window.start), end=iso(window.end)),
-        "coverage": None if subject.coverage is None else number(subject.coverage),
+        "coverage": figure(subject.coverage),
     }
     # A finding is a finding where the clock is wrong by as much as can be seen, whoever trusts it.
     if doubt and not (passed and subject.doubt):
@@ -124,14 +130,13 @@ def _judged(rule: Rule, subject: _Subject, window: Sums, least_coverage: float) 
         return None
     return FindingLine(
         status="found",
-        evidence={name: number(value) for name, value in subject.values.items()},
+        evidence={name: figure(value) for name, value in subject.values.items()},
         level=passed.level,
         measure=passed.measure,
-        value=number(subject.values[passed.measure]),
+        value=figure(subject.values[passed.measure]),
         side="above" if passed.above is not None else "below",
         threshold=passed.above if passed.above is not None else passed.below,
-        title=rule.title,
-        action=passed.action or rule.action,
+        action=passed.action or UNSET,
         reason=UNSET,
         **common,
     )

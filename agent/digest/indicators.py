@@ -18,7 +18,7 @@ from agent.digest.baseline import baseline
 from agent.digest.equipment.kpi import NO_FAILURE, NO_STATE, NOTHING, PRODUCTS, Kpi, kpi
 from agent.digest.equipment.spec import MachineSpec
 from agent.digest.equipment.sums import MachineSums, add
-from agent.digest.report import BaselineFit, IndicatorLine, Number, number
+from agent.digest.report import BaselineFit, IndicatorLine, amount, figure
 from agent.digest.rollups import ClosedDay, Sums
 from agent.digest.spec import DigestSpec
 
@@ -144,7 +144,7 @@ def _baselines(
         found = baseline(machine, days, rule)
         coverage = found.n / found.days if found.days else None
         line = _line(row, "kWh", found.b1, nothing, coverage, found.reason)
-        fit = BaselineFit(b0=_number(found.b0), b1=_number(found.b1), n=found.n, r2=_number(found.r2))
+        fit = BaselineFit(b0=figure(found.b0), b1=figure(found.b1), n=found.n, r2=figure(found.r2))
         lines.append(msgspec.structs.replace(line, machine=machine.name, fit=fit))
     return lines or [_line(row, "kWh", None, nothing, None, NO_BASELINE)]
 
@@ -164,12 +164,12 @@ def _line(
 ) -> IndicatorLine:
     return IndicatorLine(
         code=row.code,
-        value=_number(value),
+        value=figure(value),
         unit=unit,
-        numerator=_number(terms[0]),
-        denominator=_number(terms[1]),
+        numerator=amount(terms[0]),
+        denominator=amount(terms[1]),
         basis=row.basis,
-        coverage=_number(coverage),
+        coverage=figure(coverage),
         standard=row.standard,
         reason=reason or UNSET,
         bin=_bin(row.edges, value) if row.edges and value is not None else UNSET,
@@ -181,7 +181,3 @@ def _bin(edges: Sequence[float], value: float) -> str:
     place = bisect_left(edges, value)
     low, high = ([0.0, *edges][place] * 100, [*edges, 1.0][place] * 100)
     return f"{'(' if place else '['}{low:.0f},{high:.0f}]"
-
-
-def _number(value: float | None) -> Number:
-    return None if value is None else number(value)

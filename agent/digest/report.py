@@ -1,9 +1,15 @@
 """The digest as it travels: types, exact bytes, JSON Schema. Pure.
 
 The same digest is the same bytes everywhere: keys are sorted, nothing is indented, times are UTC in
-ISO 8601 with ``Z``, and every float has at most :data:`DIGITS` significant digits (enough for any 32-bit
-counter; below what the order of a sum could change). There is no NaN and no infinity: what cannot be
-said is ``null`` with a ``reason``.
+ISO 8601 with ``Z``, and no float has more digits than it means:
+
+- a reading (:func:`number`) has :data:`DIGITS` significant ones, enough for any 32-bit counter;
+- what is added up (:func:`amount`, :func:`seconds`) is whole: milliseconds of a machine's time, millionths
+  of a kWh. Nothing is rounded on the way, so the sums of a day are those of its periods to the last digit;
+- what is made of these (:func:`figure`), as a ratio or a mean, has :data:`FIGURE_DIGITS`: who needs more
+  divides, for what it is made of stands beside it.
+
+There is no NaN and no infinity: what cannot be said is ``null`` with a ``reason``.
 
 Sections that came later are optional members; a reader ignores members that it does not know.
 """
@@ -20,6 +26,7 @@ from agent.config.digest_tables import Texts
 
 SCHEMA: Final = "gongfu.digest/1"
 DIGITS = 12
+FIGURE_DIGITS = 6
 
 Number = float | None
 """Null where there is none; the member ``reason`` beside it says why."""
@@ -218,12 +225,15 @@ class Failures(Part, frozen=True):
 
 
 class Pieces(Part, frozen=True):
-    """Null: not counted. ``anomalies``: resets, rollovers, decrements of counters; ``stuck``."""
+    """Null: not counted. ``ideal_s``: planned run time of the pieces that were
+    produced in planned time. ``anomalies``: resets, rollovers,
+    decrements of counters; ``stuck``."""
 
     produced: Number
     good: Number
     scrap: Number
     rework: Number
+    ideal_s: Number
     anomalies: dict[str, int]
 
 
@@ -237,7 +247,9 @@ class SubMeters(Part, frozen=True):
 
 class EnergyUse(Part, frozen=True):
     """``basis``: ``counter`` or ``power``. ``idle_kwh``: powered but not executing, of the ``joined_kwh`` whose
-    state is known. ``demand_kw``: highest mean of an aligned quarter of an hour."""
+    state is known. ``demand_kw``: highest mean of an aligned quarter of an hour; ``mean_kw``: over ``known_s``;
+    ``executing_kw``: mean while executing; ``baseload_kw``: what a tenth of the minutes outside production
+    stay below."""
 
     basis: Literal["counter", "power"]
     kwh: Number
@@ -246,16 +258,24 @@ class EnergyUse(Part, frozen=True):
     known_s: float
     peak_kw: Number
     demand_kw: Number
+    mean_kw: Number
+    executing_kw: Number
+    baseload_kw: Number
     sub_meters: SubMeters | UnsetType = UNSET
 
 
 class KpiLine(Part, frozen=True):
-    """``value`` = ``numerator`` ÷ ``denominator`` (a product of others has neither)."""
+    """A key performance indicator of ISO 22400-2, or of energy, made of the members beside it:
+    AVAILABILITY = apt_s ÷ (pbt_s − unknown_s); NEE_AVAILABILITY = (apt_s + aust_s) ÷ (pbt_s − unknown_s);
+    EFFECTIVENESS = ideal_s ÷ apt_s; QUALITY_RATIO, SCRAP_RATIO, REWORK_RATIO = good, scrap, rework ÷ produced;
+    OEE = AVAILABILITY × EFFECTIVENESS × QUALITY_RATIO; NEE likewise of NEE_AVAILABILITY;
+    UTILIZATION_EFFICIENCY = apt_s ÷ (apt_s + aust_s + adet_s); TECHNICAL_EFFICIENCY = apt_s ÷ (apt_s + adet_s);
+    SETUP_RATE = aust_s ÷ (apt_s + aust_s); MTBF, MTTR = between_s, repair_s ÷ failures;
+    SEC = kwh ÷ good; IDLE_SHARE = idle_kwh ÷ joined_kwh; BASELOAD_RATIO = baseload_kw ÷ executing_kw;
+    LOAD_FACTOR = mean_kw ÷ demand_kw. ``reason``: why there is none."""
 
     value: Number
     unit: str
-    numerator: Number
-    denominator: Number
     reason: str | UnsetType = UNSET
 
 
@@ -306,6 +326,13 @@ class IndicatorLine(Part, frozen=True):
     fit: BaselineFit | UnsetType = UNSET
 
 
+class RuleTexts(Part, frozen=True):
+    """What a rule's findings are called, and what to do about them."""
+
+    title: Texts
+    action: Texts
+
+
 class FindingLine(Part, frozen=True):
     """What a rule says of the gateway, a device or a machine over a window that ends with the period.
 
@@ -313,7 +340,8 @@ class FindingLine(Part, frozen=True):
     needs, ``reason`` says what. A rule without a line for a subject found nothing or has nothing to look at;
     ``findings_assessed`` of the digest counts the subjects that it could judge. Thresholds are engineering
     defaults, no norm. ``level``: ``improve`` (there is something to gain), ``warn``, ``void`` (the evidence does
-    not hold), ``data`` (what was configured is wrong)."""
+    not hold), ``data`` (what was configured is wrong). The words are those of ``rules`` in the digest;
+    ``action``: instead of the rule's."""
 
     rule: str
     version: int
@@ -329,7 +357,6 @@ class FindingLine(Part, frozen=True):
     value: Number | UnsetType = UNSET
     side: Literal["above", "below"] | UnsetType = UNSET
     threshold: Number | UnsetType = UNSET
-    title: Texts | UnsetType = UNSET
     action: Texts | UnsetType = UNSET
     reason: str | UnsetType = UNSET
 
@@ -456,6 +483,8 @@ class Digest(Part, frozen=True):
     indicators: tuple[IndicatorLine, ...] | UnsetType = UNSET
     findings: tuple[FindingLine, ...] | UnsetType = UNSET
     findings_assessed: dict[str, int] | UnsetType = UNSET
+    rules: dict[str, RuleTexts] | UnsetType = UNSET
+    """The words for ``findings``, by ``rule``, of the rules that found something."""
     tables: dict[str, str] | UnsetType = UNSET
     """Names with versions of the tables that indicators and findings follow."""
     prescriptions: tuple[PrescriptionLine, ...] | UnsetType = UNSET
@@ -486,11 +515,23 @@ def decode(body: bytes) -> Digest:
     return msgspec.json.decode(body, type=Digest)
 
 
-def number(value: float) -> Number:
-    """``value`` with :data:`DIGITS` significant digits; None where it is not a finite number."""
-    if not math.isfinite(value):
+def number(value: float | None) -> Number:
+    """``value`` with :data:`DIGITS` significant digits; None where it is none, or not a finite number."""
+    if value is None or not math.isfinite(value):
         return None
     return float(f"{value:.{DIGITS}g}") + 0.0  # no negative zero
+
+
+def amount(value: float | None) -> Number:
+    """A sum, to the millionth: as it is kept, without what adding binary fractions leaves behind."""
+    return number(value if value is None or not math.isfinite(value) else round(value, 6))
+
+
+def figure(value: float | None) -> Number:
+    """What is made of sums, with :data:`FIGURE_DIGITS` significant digits; a whole number keeps all."""
+    if value is None or not math.isfinite(value) or value.is_integer():
+        return number(value)
+    return float(f"{value:.{FIGURE_DIGITS}g}")
 
 
 def seconds(microseconds: int) -> float:

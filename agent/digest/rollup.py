@@ -80,6 +80,7 @@ def rollup(
         indicators=said.indicators,
         findings=said.findings,
         findings_assessed=said.findings_assessed,
+        rules=said.rules,
         tables=said.tables,
         parts=_told([place for place, _ in parts], chain, sums),
         shift=shift_of(rolled.span, ZoneInfo(facts.timezone)) if rolled.kind == "shift" else UNSET,

@@ -228,7 +228,7 @@ class DigestService:
 
         ``audience``: one that is configured; empty: the platform that the gateway belongs to.
         """
-        now = self._clock.now()
+        now = self._clock.now() // 1_000 * 1_000  # machines are measured in whole milliseconds
         start = self._windows.start_of(now)
         last = await self._store.last_digest(PERIOD)
         if last is not None and start < last.end < now:

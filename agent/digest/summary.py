@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from agent.config.model import Configuration
 from agent.digest.content import content
-from agent.digest.report import Count, DeviceCoverage, EquipmentLine, FindingLine, IndicatorLine, Part, Span
+from agent.digest.report import Count, DeviceCoverage, EquipmentLine, FindingLine, IndicatorLine, Part, RuleTexts, Span
 from agent.digest.rollups import LONGEST_WINDOW_DAYS, Sums, total
 from agent.digest.spans import CalendarKind, calendar_span
 from agent.digest.windows import SECOND, Period, iso
@@ -54,6 +54,7 @@ class Summary(Part, frozen=True):
     indicators: tuple[IndicatorLine, ...]
     findings: tuple[FindingLine, ...]
     findings_assessed: dict[str, int]
+    rules: dict[str, RuleTexts]
     tables: dict[str, str]
 
 
@@ -97,6 +98,7 @@ def summary(kind: Kind, span: Period, days: Sequence[Sums], configuration: Confi
         indicators=said.indicators,
         findings=said.findings,
         findings_assessed=said.findings_assessed,
+        rules=said.rules,
         tables=said.tables,
     )
 

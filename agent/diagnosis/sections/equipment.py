@@ -13,6 +13,7 @@ from agent.diagnosis.sections.common import Chapter, figures, note, said
 from agent.diagnosis.values import figure, specific, term
 from agent.diagnosis.words import NONE, Words
 from agent.digest.equipment.kpi import PRODUCTS
+from agent.digest.equipment.kpi import kpis as kpis_of
 from agent.digest.equipment.states import STATES
 from agent.digest.report import EquipmentLine, KpiLine
 
@@ -145,9 +146,10 @@ def _in_full(machine: Machine, words: Words) -> Markup:
     columns = [words("column.kpi"), *(f"#{words(f'column.{name}')}" for name in ("value", "numerator", "denominator")),
                words("column.reason")]  # fmt: skip
     rows = [
-        [words.of("kpi", code), _kpi_value(code, line, words), term(code, 0, line.numerator, words),
-         term(code, 1, line.denominator, words), said(line.reason, words) if isinstance(line.reason, str) else ""]
-        for code, line in sorted(_kpis(machine.line).items(), key=lambda each: each[0] not in PRODUCTS)
+        [words.of("kpi", each.code), figure(each.value, specific(each.code, each.unit), words),
+         term(each.code, 0, each.numerator, words), term(each.code, 1, each.denominator, words),
+         said(each.reason, words)]
+        for each in sorted(kpis_of(machine.sums), key=lambda each: each.code not in PRODUCTS)
     ]  # fmt: skip
     return el("div", table(columns, rows, caption=machine.name), class_="keep")
 

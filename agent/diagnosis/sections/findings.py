@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from agent.config.digest_tables import Texts
 from agent.diagnosis.html import Child, Markup, bullets, el, table
 from agent.diagnosis.model import Report
 from agent.diagnosis.sections.common import Chapter, note, said
@@ -85,7 +84,7 @@ def _headline(group: list[FindingLine], report: Report, words: Words) -> Markup:
 
 
 def _title(line: FindingLine, report: Report, words: Words) -> str:
-    return words.pick(line.title) if isinstance(line.title, Texts) else _rule_title(line.rule, report, words)
+    return _rule_title(line.rule, report, words)
 
 
 def _rule_title(rule: str, report: Report, words: Words) -> str:
@@ -140,12 +139,12 @@ def _card(group: list[FindingLine], report: Report, words: Words) -> Markup:
     threshold = line.threshold if isinstance(line.threshold, float | int) else None
     name = str(line.measure)
     key = "findings.over" if line.side == "above" else "findings.under"
+    action = words.pick(told) if (told := report.action(line)) else "–"
     return el(
         "article",
         el("h3", el("span", words.of("level", str(line.level)), class_=f"level {line.level}"), " ",
            _title(line, report, words)),
-        el("p", el("b", words("findings.action")), " ",
-           words.pick(line.action) if isinstance(line.action, Texts) else "–", class_="action"),
+        el("p", el("b", words("findings.action")), " ", action, class_="action"),
         table(columns, rows),
         el("small", words(key, name=words.evidence(name), threshold=evidence(name, threshold, words)),
            f" · {_window(line, words)}: {start} – {end} · {words('findings.rule')} {line.rule}/{line.version}"),

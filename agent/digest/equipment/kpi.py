@@ -127,21 +127,34 @@ def _specific(sums: MachineSums) -> Terms:
     return sums.kwh, sums.good, "" if sums.good is not None else NO_GOOD
 
 
-def _baseload(sums: MachineSums) -> Terms:
-    p10 = quantile(sums.minutes, 0.1)
+def baseload_kw(sums: MachineSums) -> float | None:
+    """What a tenth of the minutes outside production stay below."""
+    return quantile(sums.minutes, 0.1)
+
+
+def executing_kw(sums: MachineSums) -> float | None:
+    """Mean while executing."""
     hours = sums.executing_power_us / 3.6e9
-    mean = sums.executing_kwh / hours if hours else None
+    return sums.executing_kwh / hours if hours else None
+
+
+def _baseload(sums: MachineSums) -> Terms:
+    p10, mean = baseload_kw(sums), executing_kw(sums)
     reason = (
         NO_ENERGY if not sums.energy_basis else "" if p10 is not None and mean else "no power on both sides is known"
     )
     return p10, mean, reason
 
 
-def _load(sums: MachineSums) -> Terms:
+def mean_kw(sums: MachineSums) -> float | None:
+    """Over all the time in which the energy is known."""
     hours = sums.energy_known_us / 3.6e9
-    mean = sums.metered_kwh / hours if hours else None
+    return sums.metered_kwh / hours if hours else None
+
+
+def _load(sums: MachineSums) -> Terms:
     reason = NO_ENERGY if not sums.energy_basis else "" if sums.demand_kw else "no whole quarter of an hour is known"
-    return mean, sums.demand_kw, reason
+    return mean_kw(sums), sums.demand_kw, reason
 
 
 _RATIOS: dict[str, tuple[str, Callable[[MachineSums], Terms]]] = {

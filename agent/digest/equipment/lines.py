@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import UNSET, UnsetType
 
-from agent.digest.equipment.kpi import Kpi, kpis
+from agent.digest.equipment.kpi import Kpi, baseload_kw, executing_kw, kpis, mean_kw
 from agent.digest.equipment.spec import MachineSpec
 from agent.digest.equipment.states import STATES
 from agent.digest.equipment.sums import MachineSums
@@ -13,11 +13,12 @@ from agent.digest.report import (
     EquipmentLine,
     Failures,
     KpiLine,
-    Number,
     Pieces,
     Stops,
     SubMeters,
     TimeElements,
+    amount,
+    figure,
     number,
     seconds,
 )
@@ -31,7 +32,7 @@ def line(machine: MachineSpec, sums: MachineSums) -> EquipmentLine:
     return EquipmentLine(
         name=machine.name,
         key_process=machine.key_process,
-        known=number(1 - unknown / sums.span_us) if sums.span_us else None,
+        known=figure(1 - unknown / sums.span_us) if sums.span_us else None,
         states={state: seconds(sums.states.get(state, 0)) for state in STATES},
         times=_times(sums),
         stops=Stops(
@@ -43,10 +44,11 @@ def line(machine: MachineSpec, sums: MachineSums) -> EquipmentLine:
         ),
         failures=Failures(count=sums.failures, repair_s=seconds(sums.repair_us), between_s=seconds(sums.between_us)),
         pieces=Pieces(
-            produced=_number(sums.produced),
-            good=_number(sums.good),
-            scrap=_number(sums.scrap),
-            rework=_number(sums.rework),
+            produced=number(sums.produced),
+            good=number(sums.good),
+            scrap=number(sums.scrap),
+            rework=number(sums.rework),
+            ideal_s=amount(sums.ideal_us / 1e6) if sums.ideal_us is not None else None,
             anomalies=sums.flags,
         ),
         energy=_energy(sums),
@@ -70,12 +72,15 @@ def _energy(sums: MachineSums) -> EnergyUse | None:
         return None
     return EnergyUse(
         basis="counter" if sums.energy_basis == "counter" else "power",
-        kwh=number(sums.kwh),
-        idle_kwh=number(sums.idle_kwh),
-        joined_kwh=number(sums.joined_kwh),
+        kwh=amount(sums.kwh),
+        idle_kwh=amount(sums.idle_kwh),
+        joined_kwh=amount(sums.joined_kwh),
         known_s=seconds(sums.energy_known_us),
-        peak_kw=_number(sums.peak_kw),
-        demand_kw=_number(sums.demand_kw),
+        peak_kw=figure(sums.peak_kw),
+        demand_kw=figure(sums.demand_kw),
+        mean_kw=figure(mean_kw(sums)),
+        executing_kw=figure(executing_kw(sums)),
+        baseload_kw=figure(baseload_kw(sums)),
         sub_meters=_sub_meters(sums),
     )
 
@@ -84,19 +89,13 @@ def _sub_meters(sums: MachineSums) -> SubMeters | UnsetType:
     if not sums.compared_us:
         return UNSET
     return SubMeters(
-        known_s=seconds(sums.compared_us), main_kwh=number(sums.compared_kwh), sub_kwh=number(sums.sub_kwh)
+        known_s=seconds(sums.compared_us), main_kwh=amount(sums.compared_kwh), sub_kwh=amount(sums.sub_kwh)
     )
 
 
 def _kpi(kpi: Kpi) -> KpiLine:
     return KpiLine(
-        value=_number(kpi.value),
+        value=figure(kpi.value),
         unit=kpi.unit,
-        numerator=_number(kpi.numerator),
-        denominator=_number(kpi.denominator),
         reason=kpi.reason or UNSET,
     )
-
-
-def _number(value: float | None) -> Number:
-    return None if value is None else number(value)

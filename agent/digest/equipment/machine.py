@@ -21,6 +21,8 @@ from agent.digest.windows import Period
 
 _STILL_CYCLES = 3
 """Ideal cycles of executing after which a counter of pieces that has not moved is stuck."""
+KWH_DECIMALS = 6
+"""What is kept is what is told, so that the sums of a day are those of its digests to the last digit."""
 _ANOMALIES = ("resets", "rollovers", "decrements")
 
 
@@ -46,8 +48,8 @@ def measure_all(
             sums = msgspec.structs.replace(
                 result[main.name].sums,
                 compared_us=found.known_us,
-                compared_kwh=found.main_kwh,
-                sub_kwh=found.sub_kwh,
+                compared_kwh=round(found.main_kwh, KWH_DECIMALS),
+                sub_kwh=round(found.sub_kwh, KWH_DECIMALS),
             )
             result[main.name] = replace(result[main.name], sums=sums)
     return result
@@ -160,15 +162,15 @@ def _sums(
         rework=pieces.get("rework"),
         ideal_us=None
         if cycle is None or produced is None
-        else cycle * in_planned_time(counted["produced"], states, planned),
+        else float(round(cycle * in_planned_time(counted["produced"], states, planned))),
         flags={name: count for name, count in flags.items() if count},
         energy_basis=used.basis,
-        kwh=used.kwh,
-        idle_kwh=used.idle_kwh,
-        joined_kwh=used.joined_kwh,
-        metered_kwh=used.metered_kwh,
+        kwh=round(used.kwh, KWH_DECIMALS),
+        idle_kwh=round(used.idle_kwh, KWH_DECIMALS),
+        joined_kwh=round(used.joined_kwh, KWH_DECIMALS),
+        metered_kwh=round(used.metered_kwh, KWH_DECIMALS),
         energy_known_us=used.known_us,
-        executing_kwh=used.executing_kwh,
+        executing_kwh=round(used.executing_kwh, KWH_DECIMALS),
         executing_power_us=used.executing_us,
         peak_kw=used.peak_kw,
         demand_kw=used.demand_kw,

@@ -1,6 +1,7 @@
 """The samples of the tags that machines use, kept whole for one period, and when they were known.
 
-Pure but for its state.
+Times are cut to milliseconds here, before anything is measured: no stamp is better than that, and whatever
+is made of whole milliseconds adds up exactly, in a digest as in the sums of its day. Pure but for its state.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 
 from agent.digest.equipment.steps import Floats, Intervals, Steps, Times
 from drivers.quality import Quality
+
+MILLISECOND = 1_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,10 +51,11 @@ class Tracks:
         """Samples of any tags."""
         mine = self._wanted[tag]
         if mine.any():
-            self._samples.append((tag[mine], time[mine], value[mine], quality[mine]))
+            self._samples.append((tag[mine], _cut(time[mine]), value[mine], quality[mine]))
 
     def scanned(self, group: NDArray[np.intp], start: Times, end: Times) -> None:
         """What scans vouch for: from ``start`` to ``end``."""
+        start, end = _cut(start), _cut(end)
         mine = self._of_interest[group] & (end > start)
         if mine.any():
             self._scans.append((group[mine], start[mine], end[mine]))
@@ -77,6 +81,10 @@ class Tracks:
             part = slice(first, after)
             tracks[row] = Track(time[part], value[part], good[part], known[int(self._group[row])])
         return tracks
+
+
+def _cut(time: Times) -> Times:
+    return time - time % MILLISECOND
 
 
 def _joined(parts: Sequence[tuple[Any, ...]], types: tuple[type, ...]) -> list[Any]:

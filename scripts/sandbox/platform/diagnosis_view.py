@@ -78,17 +78,20 @@ def _findings(content: dict[str, Any]) -> Markup:
     columns = ["Finding|发现", "Subject|对象", "Evidence|证据", "Coverage|覆盖|number", "Action|建议"]
     found = [each for each in content["findings"] if each["status"] == "found"]
     doubtful = [each for each in content["findings"] if each["status"] != "found"]
-    rules = ", ".join(f"{name} {count}" for name, count in parts.member(content, "findings_assessed").items())
+    assessed = ", ".join(f"{name} {count}" for name, count in parts.member(content, "findings_assessed").items())
+    rules = parts.member(content, "rules")
+    cells = [_finding(each, parts.member(rules, each["rule"])) for each in found]
     return join(
-        table(columns, [_finding(each) for each in found], "No rule found anything. 未发现问题。"),
+        table(columns, cells, "No rule found anything. 未发现问题。"),
         _insufficient(doubtful) if doubtful else None,
-        el("p", both("Subjects judged by rule", "各规则已评估对象数"), ": ", rules or "–", class_="muted"),
+        el("p", both("Subjects judged by rule", "各规则已评估对象数"), ": ", assessed or "–", class_="muted"),
     )
 
 
-def _finding(line: dict[str, Any]) -> list[Child]:
+def _finding(line: dict[str, Any], rule: dict[str, Any]) -> list[Child]:
+    """``rule``: its texts; an action of the line's own goes before the rule's."""
     level = line.get("level", "")
-    title, action = parts.member(line, "title"), parts.member(line, "action")
+    title, action = parts.member(rule, "title"), parts.member(line, "action") or parts.member(rule, "action")
     sign = ">" if line.get("side") == "above" else "<"
     numbers = ", ".join(f"{name} {parts.number(value)}" for name, value in parts.member(line, "evidence").items())
     main = f"{line.get('measure', '')} {parts.number(line.get('value'))} {sign} {parts.number(line.get('threshold'))}"

@@ -92,7 +92,9 @@ def _diagnosed(folder: str) -> dict[str, Any]:
     """Sections of a digest that an agent built from a scenario."""
     inputs, _ = scenario(Path(__file__).parents[2] / "testcases" / folder)
     built = json.loads(build_bytes(build(inputs)))
-    return {name: built[name] for name in ("equipment", "indicators", "findings", "findings_assessed", "tables")}
+    return {
+        name: built[name] for name in ("equipment", "indicators", "findings", "findings_assessed", "rules", "tables")
+    }
 
 
 async def test_machines_findings_and_indicators_are_shown(tmp_path: Path) -> None:

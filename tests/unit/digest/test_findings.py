@@ -16,7 +16,7 @@ from agent.config.digest_tables import Limit
 from agent.config.model import EnterpriseSection, Inventory
 from agent.digest.equipment.spec import MachineSpec
 from agent.digest.equipment.sums import MachineSums
-from agent.digest.findings import CLOCK_UNTRUSTED, Gateway, findings, windows
+from agent.digest.findings import CLOCK_UNTRUSTED, Gateway, findings, texts, windows
 from agent.digest.indicators import figures, indicators
 from agent.digest.measures import OF_DEVICES, OF_MACHINES
 from agent.digest.report import FindingLine
@@ -163,6 +163,20 @@ def test_a_cycle_that_cannot_be_right_is_a_finding_on_the_data() -> None:
     line = judged(day(0, produced=10.0, apt_us=10 * HOUR, ideal_us=10.6 * HOUR))["speed_loss"]
     assert (line.level, line.value, line.side) == ("data", 1.06, "above")
     assert isinstance(line.action, msgspec.Struct) and "ideal cycle" in line.action.en
+
+
+def test_words_are_said_once_for_each_rule_that_found_something() -> None:
+    # Two machines stop too often; the link is fine; the trend of too few pieces is not judged.
+    poor = {"adet_us": HOUR, "micro_us": HOUR}
+    today = day(0, **poor)
+    both = msgspec.structs.replace(today, machines=dict.fromkeys(("press", "two"), today.machines["press"]))
+    plant = spec(PRESS, replace(PRESS, name="two"))
+    lines, _ = findings(plant, windows([], both, ZONE), GOOD_CLOCK)
+    assert [line.rule for line in lines] == ["micro_stops", "micro_stops"]
+    words = texts(lines, plant.findings)
+    assert words.keys() == {"micro_stops"} and words["micro_stops"].title.en == "Micro-stops"
+    doubtful = msgspec.structs.replace(lines[0], status="insufficient")
+    assert texts([doubtful], plant.findings) == {}
 
 
 def test_below_80_percent_a_rule_says_that_it_cannot_tell() -> None:

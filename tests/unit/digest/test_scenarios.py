@@ -28,6 +28,7 @@ def test_scenario(folder: Path) -> None:
         "indicators": {line["code"]: line for line in digest["indicators"]},
         "baselines": {line["machine"]: line for line in digest["indicators"] if "machine" in line},
         "findings": {f"{line['rule']} {line['name']}".strip(): line for line in digest["findings"]},
+        "rules": digest["rules"],
         "findings_assessed": digest["findings_assessed"],
         "equipment": {line["name"]: line for line in digest.get("equipment", [])},
     }

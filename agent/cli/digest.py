@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     listing = commands.add_parser("list", help="digests, newest first")
     listing.add_argument("--limit", type=int, default=50)
     show = commands.add_parser(
-        "show", help="the exact bytes of one digest, indented on a terminal; or a day, week or month from its sums"
+        "show", help="the exact bytes of one digest, indented on a terminal; or that of a day, week or month"
     )
     which = show.add_mutually_exclusive_group(required=True)
     which.add_argument("seq", type=int, nargs="?")
@@ -47,7 +47,9 @@ def main(arguments: Sequence[str]) -> int:
     commands.add_parser("preview", help="the running period as it would be reported now")
     export = commands.add_parser("export", help="<seq>.json, <seq>.json.jws and keys.jwks into a folder")
     export.add_argument("directory", type=Path)
-    verify = commands.add_parser("verify", help="check signatures, sequence and chain; needs no agent")
+    verify = commands.add_parser(
+        "verify", help="check signatures, sequence, chain, and days by their parts; needs no agent"
+    )
     verify.add_argument("path", type=Path, nargs="+", help="digest files or folders")
     verify.add_argument(
         "--keys",
@@ -65,6 +67,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _verify(options: Namespace) -> int:
+    from agent.digest.agreement import agreements
     from agent.evidence.verify import verdicts, verify_paths
 
     results = verify_paths(options.path, *options.keys)
@@ -72,9 +75,12 @@ def _verify(options: Namespace) -> int:
         print(result.line())
     for line in verdicts(results):
         print(line)
+    compared = agreements(results)
+    for each in compared:
+        print(each.line)
     failed = sum(not result.ok for result in results)
     print(f"{len(results) - failed} verified, {failed} failed")
-    return 1 if failed or not results else 0
+    return 1 if failed or not results or any(each.disagrees for each in compared) else 0
 
 
 async def _run(options: Namespace) -> int:
@@ -122,9 +128,15 @@ async def _show_summary(options: Namespace, configuration: Configuration, store:
     kinds: tuple[Kind, ...] = ("day", "week", "month")
     kind, text = next((kind, text) for kind in kinds if (text := getattr(options, kind)) is not None)
     span = span_of(kind, text, ZoneInfo(configuration.file.gateway.timezone))
+    places = await store.places(1_000_000)
+    found = next((each for each in places if (each.kind, each.start, each.end) == (kind, span.start, span.end)), None)
+    if found is not None and (signed := await store.digest(found.seq)) is not None:
+        _print(signed.body)
+        return 0
     made = summary(kind, span, days_of(await store.rollups(DAY, look_back(span), span.end)), configuration)
     if made is None:
         raise GongfuError(f"no digest has been built for the {kind} of {text}", remedy="see: gongfu-edge digest list")
+    print(f"provisional: there is no signed digest of this {kind}, or not yet", file=sys.stderr)
     _print(encode_any(made))
     return 0
 

@@ -29,8 +29,8 @@ _BY_NAME = frozenset(("drops", "bad_causes", "states", "anomalies", "sub_meters"
 _LARGEST = frozenset(("longest_gap_s", "longest_s", "peak_kw", "demand_kw"))
 _OF_MACHINES = ("states", "times", "stops", "failures", "pieces", "energy")
 _RELATIVE = 10.0 ** (1 - DIGITS)
-"""What rounding may change of each number that is added."""
 _ABSOLUTE = 1e-6
+"""What rounding may change of each number that is added, whichever is more."""
 
 Path = tuple[str, ...]
 
@@ -138,7 +138,7 @@ def disagreements(digest: Digest, parts: Sequence[Digest]) -> list[str]:
     for stated, computed in ((said.sums, made.sums), (said.largest, made.largest)):
         for path in sorted(filter(compared, {*stated, *computed})):
             says, make = stated.get(path, 0.0), computed.get(path, 0.0)
-            slack = _ABSOLUTE + _RELATIVE * max(made.sizes.get(path, 0.0), abs(says), abs(make))
+            slack = _ABSOLUTE * max(made.count, 1) + _RELATIVE * max(made.sizes.get(path, 0.0), abs(says), abs(make))
             if abs(says - make) > slack:
                 problems.append(f"{'.'.join(path)} is {says:.{DIGITS}g}, they make {make:.{DIGITS}g}")
     return problems

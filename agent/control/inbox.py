@@ -28,7 +28,7 @@ EVERY_S = 900.0
 """Between two questions, a fifth more or less: nobody waits for a prescription by the minute."""
 SELDOM_S = 6 * 3600.0
 """The same to a platform that knows no prescriptions: it may learn of them."""
-FIRST_S = 10.0
+FIRST_S = 5.0
 """After the start at most, each gateway at its own time."""
 LOOK_S = 10.0
 """Between looks whether the gateway is enrolled by now and trusts anybody."""

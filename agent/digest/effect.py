@@ -125,7 +125,7 @@ def _doubt(stretch: Stretch | None) -> str:
     if stretch is None:
         return "nothing was recorded"
     if stretch.days < needed.least_days:
-        return f"{stretch.days} days are recorded, {needed.least_days} are needed"
+        return f"{stretch.days} of the {needed.least_days} days needed are recorded"
     if stretch.value is None:
         return str(stretch.reason)
     if stretch.coverage is None:

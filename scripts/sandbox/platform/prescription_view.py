@@ -18,6 +18,14 @@ STATE = {
     "withdrawn": ("", "已撤回"),
     "refused": ("bad", "被拒收"),
 }
+COLUMNS = [
+    "Prescription|处方|wide",
+    "Target|目标",
+    "State|状态",
+    "Before|采纳前|number",
+    "After|采纳后|number",
+    "Measured effect|实测效果",
+]
 SIDES = {"at_least": "≥", "at_most": "≤"}
 
 
@@ -25,23 +33,15 @@ def section(shown: Sequence[Shown], others: Sequence[Mapping[str, Any]], zone: s
     """A gateway's prescriptions; None where there has never been one."""
     if not shown and not others:
         return None
-    columns = [
-        "Prescription|处方", "Target|目标", "State|状态", "Before|采纳前|number", "After|采纳后|number",
-        "Measured effect|实测效果",
-    ]  # fmt: skip
     rows = [_row(each, zone) for each in shown]
     rows += [_told_row(each, zone) for each in others]
-    return join(el("h2", both("Prescriptions", "处方")), table(columns, rows, ""), _note())
+    return join(el("h2", both("Prescriptions", "处方")), table(COLUMNS, rows, ""), _note())
 
 
 def told(lines: Sequence[Mapping[str, Any]], zone: str) -> Markup:
     """What one digest tells of prescriptions."""
-    columns = [
-        "Prescription|处方", "Target|目标", "State|状态", "Before|采纳前|number", "After|采纳后|number",
-        "Measured effect|实测效果",
-    ]  # fmt: skip
     rows = [_told_row(each, zone) for each in lines]
-    return join(el("h2", both("Prescriptions", "处方")), table(columns, rows, ""), _note())
+    return join(el("h2", both("Prescriptions", "处方")), table(COLUMNS, rows, ""), _note())
 
 
 def _note() -> Markup:
@@ -98,7 +98,8 @@ def _told_row(line: Mapping[str, Any], zone: str) -> list[Child]:
 
 def _target(target: Mapping[str, Any]) -> Child:
     wanted = f"{SIDES.get(target['side'], '?')} {parts.number(target['value'])}"
-    return el("span", wanted, el("span", f"{target['indicator']} · {target['machine']}", class_="sub"))
+    code = el("span", target["indicator"], class_="sub nowrap")
+    return el("span", wanted, code, el("span", target["machine"], class_="sub"))
 
 
 def _state(line: Mapping[str, Any], zone: str) -> Markup:
@@ -143,7 +144,8 @@ def _stretch(stretch: Mapping[str, Any] | None) -> Child:
     known = f"{100 * coverage:.1f} %" if isinstance(coverage, int | float) else "–"
     return el(
         "span",
-        f"{parts.number(stretch['value'])}{unit}" if stretch["value"] is not None else stretch.get("reason", "–"),
-        el("span", terms, class_="sub"),
-        el("span", f"{stretch['days']} d 天 · known 已知 {known}", class_="sub"),
+        "–" if stretch["value"] is None else f"{parts.number(stretch['value'])}{unit}",
+        el("span", terms, class_="sub") if stretch["numerator"] is not None else None,
+        el("span", f"{stretch['days']} d 天", class_="sub"),
+        el("span", f"known 已知 {known}", class_="sub"),
     )

@@ -184,7 +184,7 @@ async def test_received_adopted_measured_and_shown(tmp_path: Path) -> None:
         site.book.decide("rx-1", Decision(revision=1, state="adopted", at_us=now, on=str(ADOPTED), note="Mr Li"))
         await site.report()
         page = await site.page()
-        for shown in ("adopted 已采纳", "since 自 2026-11-12", "0.3", "210 ÷ 700", "7 d 天 · known 已知 100.0 %",
+        for shown in ("adopted 已采纳", "since 自 2026-11-12", "0.3", "210 ÷ 700", "7 d 天", "known 已知 100.0 %",
                       "110 ÷ 1,100", "11 d 天", "reached 已达标", "change 变化 -0.2"):  # fmt: skip
             assert shown in page, shown
         assert "Mr Li" not in page

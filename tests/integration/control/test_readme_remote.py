@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tests.support.agents import ROOT, environment
@@ -111,3 +112,33 @@ async def test_every_command_works_as_written(tmp_path: Path) -> None:
                 assert "revision 12 is in force" in said and "the local file alone is in force" in said
                 told = await site.until("APPLIED", 0)
                 assert told["last_error"] == ""
+
+
+async def test_a_prescription_goes_the_way_that_is_written(tmp_path: Path) -> None:
+    keys, *_ = blocks("Configuration from afar", "sh")
+    plant, administrators = blocks("Prescriptions", "sh")
+    (draft,) = blocks("Prescriptions", "toml")
+    async with a_site(tmp_path) as site:
+        desk = Desk.prepare(tmp_path / "desk", site)
+        await desk.type(keys)
+        for place in (site.folder, site.folder / "platform"):
+            shutil.copy(desk.folder / "admins.jwks", place)
+        today = datetime.now(UTC).date()
+        begin, adopted, until = (str(today + timedelta(days=each)) for each in (-20, -10, 40))
+        (desk.folder / "rx.toml").write_text(draft.replace("2026-12-01", begin).replace("2027-02-28", until), "utf-8")
+        async with site.platform():
+            said = await desk.type(administrators.replace("gw-0123456789abcdef", site.id))
+            assert "handed in" in said and "2 signed" in said
+            with site.agent():
+                async with asyncio.timeout(60):
+                    while not list(site.folder.glob("data/prescriptions/cases/rx-2026-014.json")):  # noqa: ASYNC110
+                        await asyncio.sleep(0.1)
+                said = await desk.type(plant.replace("2026-11-23", adopted))
+                assert (
+                    "Wang Wei, Li Na" in said and "空载5分钟后停泵。" in said and "measured from the day after" in said
+                )
+                async with asyncio.timeout(60):
+                    while "declined 未采纳" not in await site.page():  # noqa: ASYNC110 - told by no event
+                        await asyncio.sleep(0.2)
+                page = await site.page()
+                assert "no_means" in page and "timer set by Mr Li" not in page

@@ -231,7 +231,7 @@ async def test_the_platform_is_asked_slowly_and_with_what_is_known(desk: Desk) -
     )
     waits = await ask(desk, platform, lambda: platform)
     assert platform.asked == ["", '"a"', '"a"', '"a"', "", "", '"c"']
-    assert 0 <= waits[0] <= 10 and all(wait >= 0.8 * 900 for wait in (*waits[1:3], waits[4], waits[6]))
+    assert 0 <= waits[0] <= 5 and all(wait >= 0.8 * 900 for wait in (*waits[1:3], waits[4], waits[6]))
     assert waits[5] >= 0.8 * 6 * 3600 and platform.closed == 7
     assert one(desk, NOW_US + 1).state == "received"
 

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from agent.cli.main import parser_for
 from agent.cli.progress import progress
-from agent.cli.stores import reading
+from agent.cli.stores import in_force, reading
 from agent.cli.times import parse_time
 from agent.errors import GongfuError
 
@@ -70,7 +70,7 @@ async def _diagnose(options: Namespace) -> int:
     from agent.diagnosis.gather import gather
     from agent.diagnosis.words import Words, language_of
 
-    configuration = _in_force(options.config)
+    configuration = in_force(options.config)
     now = time.time_ns() // 1000
     span = span_of(options.start, options.end, configuration.file.gateway.timezone, now)
     words = Words(options.lang or language_of())
@@ -92,24 +92,6 @@ async def _diagnose(options: Namespace) -> int:
     finally:
         progress("")
     return 0
-
-
-def _in_force(path: Path) -> Configuration:
-    """The local file with the revision over it that runs: machines may come from there."""
-    from agent.config.overlay import Overlay
-    from agent.config.parse import load
-    from agent.control.journal import Journal
-    from agent.control.secrets import EncryptionKey
-
-    local = load(path)
-    data_dir = Path(local.file.gateway.data_dir)
-    journal = Journal(data_dir / "config")
-    number = journal.standing().running
-    entry = journal.revision(number) if number else None
-    if entry is None:
-        return local
-    key = EncryptionKey.load_or_create(data_dir / "identity")
-    return load(path, overlay=Overlay(entry.config, f"revision {number}", key.decrypt))
 
 
 def _fingerprint(configuration: Configuration) -> str:

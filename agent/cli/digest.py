@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from agent.cli.main import parser_for
-from agent.cli.stores import reading
+from agent.cli.stores import in_force, reading
 from agent.cli.times import iso
 from agent.errors import GongfuError
 from agent.table import table
@@ -28,13 +28,14 @@ EXAMPLE = """  gongfu-edge digest list
   gongfu-edge digest show --day 2026-11-23
   gongfu-edge digest preview
   gongfu-edge digest export evidence/
-  gongfu-edge digest verify evidence/ --keys keys.jwks"""
+  gongfu-edge digest verify evidence/ --keys keys.jwks
+  gongfu-edge digest table findings > findings.json"""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run one of the digest commands."""
     parser = parser_for("digest", example=EXAMPLE)
-    commands = parser.add_subparsers(dest="action", required=True, metavar="list|show|preview|export|verify")
+    commands = parser.add_subparsers(dest="action", required=True, metavar="list|show|preview|export|verify|table")
     listing = commands.add_parser("list", help="digests, newest first")
     listing.add_argument("--limit", type=int, default=50)
     show = commands.add_parser(
@@ -58,7 +59,9 @@ def main(arguments: Sequence[str]) -> int:
         action="append",
         help="JWKS with a gateway's public key; may be repeated",
     )
-    for each in (listing, show, export, verify, commands.choices["preview"]):
+    tables = commands.add_parser("table", help="the table in force that indicators or findings follow, as JSON")
+    tables.add_argument("name", choices=("indicators", "findings"))
+    for each in (listing, show, export, verify, tables, commands.choices["preview"]):
         each.add_argument("--config", type=Path, default=argparse.SUPPRESS, metavar="FILE")
     options = parser.parse_args(arguments)
     if options.action == "verify":
@@ -86,9 +89,12 @@ def _verify(options: Namespace) -> int:
 async def _run(options: Namespace) -> int:
     from agent.config.parse import load
 
-    configuration = load(options.config)
+    if options.action == "table":
+        return _table(options.name, in_force(options.config))
     if options.action == "preview":
-        return await _preview(configuration)
+        return await _preview(in_force(options.config))
+    of_sums = options.action == "show" and options.seq is None
+    configuration = in_force(options.config) if of_sums else load(options.config)
     async with reading(configuration) as store:
         if options.action == "list":
             rows = [
@@ -97,7 +103,7 @@ async def _run(options: Namespace) -> int:
             ]
             print(table(("seq", "kind", "from", "to", "state", "bytes", "reason"), rows))
             return 0
-        if options.action == "show" and options.seq is None:
+        if of_sums:
             return await _show_summary(options, configuration, store)
         if options.action == "show":
             record = await store.digest(options.seq)
@@ -117,6 +123,17 @@ async def _run(options: Namespace) -> int:
     print(f"{count} digests written to {options.directory}")
     if aside:
         print(f"{len(aside)} that are no part of the chain (this disk was restored) written to set-aside/ there")
+    return 0
+
+
+def _table(name: str, configuration: Configuration) -> int:
+    import msgspec
+
+    from agent.digest.tables import own_findings, own_indicators
+
+    digest = configuration.file.digest
+    table = digest.findings or own_findings() if name == "findings" else digest.indicators or own_indicators()
+    print(msgspec.json.format(msgspec.json.encode(table), indent=2).decode())
     return 0
 
 

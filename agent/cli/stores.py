@@ -22,3 +22,21 @@ async def reading(configuration: Configuration) -> AsyncIterator[Store]:
         yield store
     finally:
         await store.close()
+
+
+def in_force(path: Path) -> Configuration:
+    """The local file with the revision over it that runs: machines may come from there."""
+    from agent.config.overlay import Overlay
+    from agent.config.parse import load
+    from agent.control.journal import Journal
+    from agent.control.secrets import EncryptionKey
+
+    local = load(path)
+    data_dir = Path(local.file.gateway.data_dir)
+    journal = Journal(data_dir / "config")
+    number = journal.standing().running
+    entry = journal.revision(number) if number else None
+    if entry is None:
+        return local
+    key = EncryptionKey.load_or_create(data_dir / "identity")
+    return load(path, overlay=Overlay(entry.config, f"revision {number}", key.decrypt))

@@ -37,6 +37,10 @@ def canonical(file: FileSection, devices: Sequence[Device]) -> bytes:
         audience |= {key: sorted(set(audience[key])) for key in ("sections", "equipment", "tags")}
     if not plain["audience"]:
         del plain["audience"]  # so that it has left no trace in the hashes of files without it
+    for name in ("indicators", "findings"):
+        del plain["digest"][f"{name}_file"]  # its table stands in the configuration
+        if plain["digest"][name] is None:
+            del plain["digest"][name]
     for equipment in plain["equipment"]:
         _drop_later(equipment)
     return msgspec.json.encode({"version": VERSION, **plain}, order="deterministic")

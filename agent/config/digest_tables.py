@@ -13,7 +13,7 @@ Level = Literal["improve", "warn", "void", "data"]
 Scope = Literal["gateway", "device", "machine"]
 
 
-class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A part of a table."""
 
 
@@ -78,7 +78,7 @@ class Limit(_Part, frozen=True):
 class Rule(_Part, frozen=True):
     """``limits``: the first that is passed counts. ``coverage``: what must be known (empty: the rule speaks in any
     case). ``least``: numbers below which the rule has nothing to say; ``least_recorded_h``: hours of records
-    below which what it says is not to be relied on."""
+    below which what it says is not to be relied on. ``measured_by``: what it measures, where that is not its id."""
 
     id: str
     number: int
@@ -91,6 +91,12 @@ class Rule(_Part, frozen=True):
     coverage: Literal["", "planned", "energy"] = ""
     least: dict[str, float] = {}
     least_recorded_h: float = 0.0
+    measured_by: str = ""
+
+    @property
+    def subject(self) -> str:
+        """What it measures."""
+        return self.measured_by or self.id
 
 
 class FindingTable(_Part, frozen=True):

@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
+from agent.config.digest_tables import FindingTable, IndicatorTable
 from drivers.contract import DriverType, Point
 
 
@@ -143,6 +144,13 @@ class DigestSection(_Section, frozen=True):
     """Full names of the tags whose aggregates may leave the plant."""
     rollups: tuple[Literal["shift", "day", "week", "month"], ...] = ("shift", "day", "week", "month")
     """Of which there are digests besides those of periods."""
+    indicators: IndicatorTable | None = None
+    """Instead of the agent's own table."""
+    indicators_file: str = ""
+    """The same in a file beside the configuration; empty once it has been read, see :mod:`.replaced`."""
+    findings: FindingTable | None = None
+    """Instead of the agent's own table."""
+    findings_file: str = ""
 
 
 class ConsoleSection(_Section, frozen=True):

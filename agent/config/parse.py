@@ -18,11 +18,12 @@ from agent.config.checks import check_sections
 from agent.config.convert import BAD, Context, build, convert_fields
 from agent.config.devices import Devices, build_devices
 from agent.config.holidays import with_calendars
-from agent.config.model import Configuration, FileSection, GatewaySection
+from agent.config.model import Configuration, DigestSection, FileSection, GatewaySection
 from agent.config.overlay import SECTIONS, Overlay, RemoteResolver, lay_over
 from agent.config.problems import Place, Problems
 from agent.config.references import Absent, Resolver, Unreadable, read_file
 from agent.config.relations import TagNames, check_relations
+from agent.config.replaced import TYPES, check_table, with_tables
 from agent.errors import ConfigurationInvalid
 from agent.table import one_line
 
@@ -81,7 +82,8 @@ def check_overlay(overlay: Overlay) -> dict[str, Any]:
         if section not in SECTIONS:
             problems.add((root, section), "cannot be changed from outside", f"an overlay holds {', '.join(SECTIONS)}")
     context = Context(problems, RemoteResolver(overlay.decrypt))
-    convert_fields({key: raw[key] for key in ("digest", "equipment") if key in raw}, FileSection, root, context)
+    made = convert_fields({key: raw[key] for key in ("digest", "equipment") if key in raw}, FileSection, root, context)
+    _check_digest(made.get("digest") if isinstance(made, dict) else None, (root, "digest"), problems)
     _refuse_holidays(raw.get("equipment"), (root, "equipment"), problems)
     if "device" in raw:
         devices = raw["device"]
@@ -90,6 +92,14 @@ def check_overlay(overlay: Overlay) -> dict[str, Any]:
     if problems:
         raise ConfigurationInvalid(problems.lines, problems.unresolved)
     return raw
+
+
+def _check_digest(digest: Any, place: Place, problems: Problems) -> None:
+    for name in TYPES if isinstance(digest, DigestSection) else ():
+        if getattr(digest, f"{name}_file"):
+            problems.add((place, f"{name}_file"), "names a file of the gateway", f"write the table as [digest.{name}]")
+        if table := getattr(digest, name):
+            check_table(table, (place, name), problems)
 
 
 def _refuse_files(devices: Any, place: Place, problems: Problems) -> None:
@@ -114,6 +124,7 @@ def _make(raw: Mapping[str, Any], name: str, path: Path, resolver: Resolver) -> 
     context = Context(problems, resolver)
     file = _file_section({key: value for key, value in raw.items() if key != "device"}, root, context)
     file = with_calendars(file, folder, root, problems)
+    file = msgspec.structs.replace(file, digest=with_tables(file.digest, folder, (root, "digest"), context))
     devices = build_devices(raw["device"], (root, "device"), folder, context) if "device" in raw else Devices()
     check_sections(file, root, problems)
     names = TagNames(devices)

@@ -84,7 +84,9 @@ def _digest(file: FileSection) -> str:
         more = f" and {len(share) - _MOST_SHARED} more" if len(share) > _MOST_SHARED else ""
         shared = f"shared: {', '.join(share[:_MOST_SHARED])}{more}"
     rolled = ", ".join(dict.fromkeys(file.digest.rollups))
-    return f"every {show_seconds(file.digest.period)}; {shared}" + (f"; and of each {rolled}" if rolled else "")
+    tables = "".join(f"; {each.name}" for each in (file.digest.indicators, file.digest.findings) if each)
+    of_each = f"; and of each {rolled}" if rolled else ""
+    return f"every {show_seconds(file.digest.period)}; {shared}{of_each}{tables}"
 
 
 def _device(device: Device, connection: Mapping[str, Any]) -> list[str]:

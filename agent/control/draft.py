@@ -18,6 +18,7 @@ from agent.config.overlay import SECTIONS, Overlay, origins
 from agent.config.parse import check_overlay, loads, read_text, tables
 from agent.config.problems import Place, Problems, show
 from agent.config.references import Resolver
+from agent.config.replaced import TYPES, read_values
 from agent.control.content import read_content
 from agent.control.reasons import Refusal
 from agent.control.redact import redacted
@@ -70,13 +71,15 @@ def read_draft(path: Path, recipients: Sequence[Mapping[str, Any]] = ()) -> Draf
         plain[mark] = secret if isinstance(secret, str) else ""
         return {"jwe": mark}
 
-    marked = _mapped(tables(text, path.name), path.name, mark)
+    raw = tables(text, path.name)
+    brought = _with_tables(raw, path, problems)
+    marked = _mapped(raw, path.name, mark)
     if problems:
         raise ConfigurationInvalid(problems.lines)
     overlay = Overlay(write_toml(marked), path.name, lambda jwe: plain.get(jwe, SEALED_BEFORE))
     _check(overlay)
     if not plain:
-        return Draft(path.name, text, overlay, 0)
+        return Draft(path.name, overlay.text if brought else text, overlay, 0)
 
     def close(value: Any, place: Place) -> Any:
         if not (isinstance(value, Mapping) and value.keys() == {"jwe"} and value["jwe"] in plain):
@@ -91,6 +94,26 @@ def read_draft(path: Path, recipients: Sequence[Mapping[str, Any]] = ()) -> Draf
     if problems:
         raise ConfigurationInvalid(problems.lines)
     return Draft(path.name, write_toml(sealed), overlay, len(plain))
+
+
+def _with_tables(raw: dict[str, Any], path: Path, problems: Problems) -> bool:
+    """Put tables of indicators and findings that a draft names as files in their place; whether there were any.
+
+    What is signed holds them whole: it cannot name a file of a gateway.
+    """
+    digest = raw.get("digest")
+    found = False
+    if not isinstance(digest, dict):
+        return False
+    for name in TYPES:
+        source = digest.pop(f"{name}_file", "")
+        if isinstance(source, str) and source:
+            place = ((path.name, "digest"), f"{name}_file")
+            digest[name] = read_values(path.parent / source, source, place, problems)
+            found = True
+        elif source:
+            digest[f"{name}_file"] = source  # no text: refused by its own check
+    return found
 
 
 def of_bundle(config: str, name: str) -> Overlay:

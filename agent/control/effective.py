@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from agent.config.digest_tables import FindingTable, IndicatorTable
 from agent.config.model import ByteSize, FileSection, Seconds, Secret
 from agent.config.units import show_seconds, show_size
 from agent.control.redact import redacted
@@ -26,6 +27,8 @@ def effective(file: FileSection) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if isinstance(value, Secret):
         return HIDDEN if value.plain else ""
+    if isinstance(value, IndicatorTable | FindingTable):
+        return {"name": value.name}  # with its version; the platform has it, and the status goes over metered links
     if isinstance(value, Seconds):
         return show_seconds(value)
     if isinstance(value, ByteSize):

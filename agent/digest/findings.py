@@ -84,7 +84,7 @@ def _subjects(rule: Rule, spec: DigestSpec, sums: Mapping[str, Sums], gateway: G
         found = [subject] if subject else []
     elif rule.scope == "device":
         names = [each.name for each in spec.devices if each.name in window.devices]
-        found = [_Subject(name, OF_DEVICES[rule.id](window.devices[name])) for name in names]
+        found = [_Subject(name, OF_DEVICES[rule.subject](window.devices[name])) for name in names]
     else:
         empty = MachineSums()
         found = []
@@ -92,7 +92,7 @@ def _subjects(rule: Rule, spec: DigestSpec, sums: Mapping[str, Sums], gateway: G
             mine = window.machines.get(machine.name)
             if mine is None or machine.refusal:
                 continue
-            values = OF_MACHINES[rule.id](view(machine, mine, sums["week"].machines.get(machine.name, empty)))
+            values = OF_MACHINES[rule.subject](view(machine, mine, sums["week"].machines.get(machine.name, empty)))
             coverage = coverage_of(mine, rule.coverage) if rule.coverage else None
             found.append(_Subject(machine.name, values, coverage))
     measured = {limit.measure for limit in rule.limits}
@@ -100,7 +100,7 @@ def _subjects(rule: Rule, spec: DigestSpec, sums: Mapping[str, Sums], gateway: G
 
 
 def _gateway(rule: Rule, gateway: Gateway) -> _Subject | None:
-    if rule.id == "clock_quality":
+    if rule.subject == "clock_quality":
         if gateway.clock_offset_s is None:
             return None
         doubt = "" if gateway.clock_trusted else CLOCK_UNTRUSTED

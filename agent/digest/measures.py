@@ -154,7 +154,7 @@ OF_MACHINES: dict[str, Callable[[MachineView], Values]] = {
     "counter_anomaly": anomalies,
     "sub_meters": sub_meters,
 }
-"""By the rule's id."""
+"""By what a rule measures."""
 
 
 def evidence_gap(device: DeviceSums) -> Values:

@@ -123,6 +123,8 @@ def compile_spec(
         shared=tuple(shared),
         policy=policy,
         machines=compile_machines(configuration),
+        indicators=configuration.file.digest.indicators or own_indicators(),
+        findings=configuration.file.digest.findings or own_findings(),
         lookback_us=max(LOOKBACK_US, 3 * longest),
     )
 

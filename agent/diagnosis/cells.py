@@ -22,7 +22,8 @@ MOST_CELLS = 800
 """More than this no page of paper can show side by side."""
 MINUTE = 60 * SECOND
 _STEPS = (MINUTE, 5 * MINUTE, 15 * MINUTE, 60 * MINUTE, 360 * MINUTE, DAY, 7 * DAY)
-_KWH, _IDLE, _KNOWN, _SPAN = range(len(STATES), len(STATES) + 4)
+_KWH, _IDLE, _METERED, _KNOWN, _SPAN = range(len(STATES), len(STATES) + 5)
+_WIDTH = len(STATES) + 5
 
 
 def step_for(length: int, most: int = MOST_CELLS) -> int:
@@ -43,12 +44,13 @@ def plant_days(span: Period, zone: ZoneInfo) -> Iterator[Period]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MachineCells:
-    """One machine, a row a cell. ``states``: microseconds by state [cell, state]; ``known_us``: with known energy;
-    ``span_us``: for which the machine was configured at all."""
+    """One machine, a row a cell. ``states``: microseconds by state [cell, state]; ``metered_kwh``: used while
+    energy was known (``known_us``); ``span_us``: for which the machine was configured at all."""
 
     states: Floats
     kwh: Floats
     idle_kwh: Floats
+    metered_kwh: Floats
     known_us: Floats
     span_us: Floats
 
@@ -95,7 +97,7 @@ class CellBuilder:
         cell = self._cell(sums)
         cell.end = max(cell.end, sums.end)
         for name, machine in sums.machines.items():
-            row = cell.machines.setdefault(name, np.zeros(len(STATES) + 4))
+            row = cell.machines.setdefault(name, np.zeros(_WIDTH))
             row += _row(machine)
         for name, device in sums.devices.items():
             counts = cell.devices.setdefault(name, np.zeros(2))
@@ -126,7 +128,7 @@ class CellBuilder:
         )
 
 
-_NO_MACHINE = np.zeros(len(STATES) + 4)
+_NO_MACHINE = np.zeros(_WIDTH)
 _NO_DEVICE = np.zeros(2)
 
 
@@ -136,7 +138,8 @@ def _names(found: Iterable[Iterable[str]]) -> list[str]:
 
 def _row(sums: MachineSums) -> Floats:
     states = [float(sums.states.get(state, 0)) for state in STATES]
-    return np.array([*states, sums.kwh, sums.idle_kwh, float(sums.energy_known_us), float(sums.span_us)])
+    metered = sums.metered_kwh or sums.kwh  # sums of an earlier version do not tell the first
+    return np.array([*states, sums.kwh, sums.idle_kwh, metered, float(sums.energy_known_us), float(sums.span_us)])
 
 
 def _counts(sums: DeviceSums) -> Floats:
@@ -148,6 +151,7 @@ def _machine(rows: Floats) -> MachineCells:
         states=rows[:, : len(STATES)],
         kwh=rows[:, _KWH],
         idle_kwh=rows[:, _IDLE],
+        metered_kwh=rows[:, _METERED],
         known_us=rows[:, _KNOWN],
         span_us=rows[:, _SPAN],
     )

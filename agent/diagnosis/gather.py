@@ -21,7 +21,7 @@ from agent.diagnosis.model import LostLine, Machine, Proof, Report, Source
 from agent.digest import rollups
 from agent.digest.equipment.times import Carry
 from agent.digest.rollups import DAY, PERIOD, Kept, Sums, day_of, days_of, kept_of, total
-from agent.digest.spec import compile_spec
+from agent.digest.spec import DigestSpec, compile_spec
 from agent.digest.summary import Summary, look_back, summary
 from agent.digest.windows import SECOND, Period, iso
 from agent.errors import GongfuError
@@ -70,7 +70,8 @@ async def gather(
             f"no digest has been built from {iso(span.start)} to {iso(span.end)}", remedy="see: gongfu-edge digest list"
         )
     made_of = _of_one(made_of, machine) if machine else made_of
-    machines, withheld = _machines(made_of, recorded, gathered)
+    spec = compile_spec(configuration, {}, {})
+    machines, withheld = _machines(made_of, recorded, gathered, spec)
     cells = Cells(
         gathered.cells.start,
         gathered.cells.end,
@@ -93,10 +94,12 @@ async def gather(
         withheld=withheld,
         cells=cells,
         detail=told,
-        pareto=pareto((each.name, each.sums, each.lost_us) for each in machines if each.sums.calendar),
+        pareto=pareto(
+            (each.name, each.sums, each.lost_us) for each in machines if each.sums.calendar and not each.metering_only
+        ),
         losses=_losses(await store.losses(span.start, span.end)),
         proof=proof,
-        rules={each.id: each.title for each in compile_spec(configuration, {}, {}).findings.rules},
+        rules={each.id: each.title for each in spec.findings.rules},
     )
 
 
@@ -158,7 +161,10 @@ async def _carries(store: ReportStore, first: Kept) -> dict[str, Carry]:
     return before.carries if before else {}
 
 
-def _machines(made_of: Summary, sums: Sums, gathered: _Gathered) -> tuple[tuple[Machine, ...], dict[str, str]]:
+def _machines(
+    made_of: Summary, sums: Sums, gathered: _Gathered, plant: DigestSpec
+) -> tuple[tuple[Machine, ...], dict[str, str]]:
+    specs = {each.name: each for each in plant.machines}
     machines: list[Machine] = []
     withheld: dict[str, str] = {}
     nothing = Carry()
@@ -170,8 +176,17 @@ def _machines(made_of: Summary, sums: Sums, gathered: _Gathered) -> tuple[tuple[
         faults = OpenFaults(
             gathered.before.get(line.name, nothing).fault_us, gathered.after.get(line.name, nothing).fault_us
         )
+        spec = specs.get(line.name)
         machines.append(
-            Machine(name=line.name, sums=mine, line=line, lost_us=lost(mine, faults), waterfall=waterfall(mine, faults))
+            Machine(
+                name=line.name,
+                sums=mine,
+                line=line,
+                lost_us={} if spec and spec.metering_only else lost(mine, faults),
+                waterfall=waterfall(mine, faults),
+                metering_only=bool(spec and spec.metering_only),
+                sub_meters=spec.sub_meters if spec else (),
+            )
         )
     return tuple(machines), withheld
 

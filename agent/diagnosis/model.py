@@ -26,6 +26,10 @@ class Machine:
     line: EquipmentLine
     lost_us: Mapping[str, float]
     waterfall: Waterfall | str
+    metering_only: bool = False
+    """A main meter, not a machine: it uses energy and does nothing else."""
+    sub_meters: tuple[str, ...] = ()
+    """Machines whose energy is in this one's as well."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +97,23 @@ class Report:
         order = ("void", "data", "warn", "improve")
         lines = [each for each in self.summary.findings if each.status == "found"]
         return tuple(sorted(lines, key=lambda each: order.index(str(each.level))))
+
+    @property
+    def working(self) -> tuple[Machine, ...]:
+        """Machines that do something, without main meters."""
+        return tuple(each for each in self.machines if not each.metering_only)
+
+    @property
+    def feeds(self) -> tuple[Machine, ...]:
+        """Whose energy together is that of the plant, without anything twice: what no other meter measures as well."""
+        below = {name for each in self.machines if each.sums.energy_basis for name in each.sub_meters}
+        return tuple(each for each in self.machines if each.sums.energy_basis and each.name not in below)
+
+    @property
+    def idlers(self) -> tuple[Machine, ...]:
+        """Whose idle energy together is that of the plant."""
+        below = {name for each in self.working for name in each.sub_meters}
+        return tuple(each for each in self.working if each.sums.energy_basis and each.name not in below)
 
     @property
     def insufficient(self) -> tuple[FindingLine, ...]:

@@ -109,17 +109,22 @@ class Words:
 
     @staticmethod
     def hours(microseconds: float | None) -> str:
-        """Hours, or minutes below one."""
+        """Hours; minutes or seconds where it is less than one."""
         if microseconds is None:
             return NONE
+        if not microseconds:
+            return "0 h"
+        if abs(microseconds) < 6e7:
+            return f"{microseconds / 1e6:.1f} s"
         if abs(microseconds) < HOUR_US:
-            return f"{microseconds / 6e7:.1f} min" if microseconds else "0 h"
+            return f"{microseconds / 6e7:.1f} min"
         return f"{microseconds / HOUR_US:,.1f} h"
 
     @staticmethod
-    def moment(time: int, zone: ZoneInfo) -> str:
+    def moment(time: int, zone: ZoneInfo, *, seconds: bool = False) -> str:
         """``2026-11-23 08:15``, by the plant's clock."""
-        return f"{datetime.fromtimestamp(time // SECOND, zone):%Y-%m-%d %H:%M}"
+        moment = datetime.fromtimestamp(time // SECOND, zone)
+        return f"{moment:%Y-%m-%d %H:%M:%S}" if seconds else f"{moment:%Y-%m-%d %H:%M}"
 
     def date(self, time: int, zone: ZoneInfo) -> str:
         """Month, day and day of the week."""

@@ -20,7 +20,7 @@ from pathlib import Path
 from string import Template
 
 from scripts.sandbox.demo_remote import Administrator
-from scripts.sandbox.demo_summary import ROOT, Place, Summary, command, get, gongfu_edge, text
+from scripts.sandbox.demo_summary import ROOT, Place, Summary, command, diagnosis, get, gongfu_edge, text
 from scripts.sandbox.plant.cnc import MACHINING_S
 from scripts.sandbox.plant.press import NOMINAL_CYCLE_S
 from scripts.sandbox.processes import Failed, Processes, free_port
@@ -168,7 +168,7 @@ class Demo:
         self._processes.stop("agent")
         summary = Summary.gather(self._place, built)
         remote = self._administrator.outcome
-        print(f"{summary.text()}{remote.text()}\n")
+        print(f"{summary.text()}{remote.text()}\n{diagnosis(self._place)}")
         good = summary.good and remote.good
         done = "demo: digests were accepted and verified, a good revision applied and a bad one refused"
         print(done if good else f"demo: FAILED → logs: {self._run}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import io
 import json
 import os
@@ -128,6 +129,15 @@ class Summary:
                 "",
             ]
         )
+
+
+def diagnosis(place: Place) -> str:
+    """Where the diagnosis of the demonstration lies, as a page; nothing where no pictures can be drawn."""
+    if importlib.util.find_spec("matplotlib") is None:
+        return ""
+    page = place.run / "diagnosis.html"
+    place.agent("diagnose", "--from", "1h", "--html", str(page))
+    return f"  diagnosis       {page.relative_to(ROOT)}      open it in a browser, or print it\n"
 
 
 def kept(samples: str) -> dict[str, Kept]:

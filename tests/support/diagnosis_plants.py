@@ -118,6 +118,7 @@ def quarter(number: int, hour: int, weekday: int, *, length: int = QUARTER, cale
         kwh=used + idle,
         idle_kwh=idle,
         joined_kwh=used + idle,
+        metered_kwh=used + idle,
         energy_known_us=length,
         executing_kwh=used,
         executing_power_us=states["executing"],

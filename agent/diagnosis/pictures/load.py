@@ -21,36 +21,33 @@ def curves(report: Report, words: Words) -> Iterator[Picture]:
     """Of all machines together, then of the thirstiest idlers."""
     measured = [each for each in report.machines if each.sums.energy_basis and each.name in report.cells.machines]
     if len(measured) > 1:
-        yield _drawn(report, measured, words("load.plant", count=len(measured)), words, "load")
+        yield _drawn(report, report.feeds, report.idlers, words("load.plant", count=len(report.idlers)), words, "load")
     ranked = sorted(measured, key=lambda each: (-each.sums.idle_kwh, each.name))
     for number, machine in enumerate(ranked[:MOST]):
-        yield _drawn(report, [machine], machine.name, words, f"load{number}")
+        idlers = [] if machine.metering_only else [machine]
+        yield _drawn(report, [machine], idlers, machine.name, words, f"load{number}")
 
 
 def power(cells: Cells, machine: Machine) -> tuple[Floats, Floats]:
-    """(all, idle) mean kW of each cell; NaN where less than half of it is known.
-
-    A counter tells what was used in gaps, too, so its energy is spread over the whole cell.
-    """
+    """(all, idle) mean kW of each cell; NaN where less than half of it is known."""
     mine = cells.machines[machine.name]
     known = (mine.known_us >= LEAST_KNOWN * mine.span_us) & (mine.span_us > 0)
-    lasting = np.where(known, mine.span_us if machine.sums.energy_basis == "counter" else mine.known_us, 1.0) / HOUR
-    return np.where(known, mine.kwh / lasting, np.nan), np.where(known, mine.idle_kwh / lasting, np.nan)
+    lasting = np.where(known, mine.known_us, 1.0) / HOUR
+    return np.where(known, mine.metered_kwh / lasting, np.nan), np.where(known, mine.idle_kwh / lasting, np.nan)
 
 
-def _together(cells: Cells, machines: Sequence[Machine]) -> tuple[Floats, Floats]:
-    pairs = [power(cells, each) for each in machines]
-    total, idle = (np.array([pair[part] for pair in pairs]) for part in (0, 1))
-    nothing = np.isnan(total).all(axis=0)
-    return (
-        np.where(nothing, np.nan, np.nansum(total, axis=0)),
-        np.where(nothing, np.nan, np.nansum(idle, axis=0)),
-    )
+def _summed(parts: Sequence[Floats]) -> Floats:
+    """NaN where none of them is known."""
+    values = np.array(parts)
+    return np.where(np.isnan(values).all(axis=0), np.nan, np.nansum(values, axis=0))
 
 
-def _drawn(report: Report, machines: Sequence[Machine], name: str, words: Words, part: str) -> Picture:
+def _drawn(
+    report: Report, fed: Sequence[Machine], idlers: Sequence[Machine], name: str, words: Words, part: str
+) -> Picture:
     cells, span = report.cells, report.recorded
-    total, idle = _together(cells, machines)
+    total = _summed([power(cells, each)[0] for each in fed])
+    idle = _summed([power(cells, each)[1] for each in idlers]) if idlers else np.full(len(cells), np.nan)
     canvas = Canvas(_HEIGHT_MM, left=14.0, right=5.0, top=7.0, bottom=11.0)
     axes = canvas.axes
     start, end = hours(cells.start, span.start), hours(cells.end, span.start)
@@ -69,7 +66,7 @@ def _drawn(report: Report, machines: Sequence[Machine], name: str, words: Words,
     axes.locator_params(axis="y", nbins=5)
     axes.tick_params(axis="y", length=2, width=0.5)
     time_axis(axes, span.start, span.end, report.zone)
-    kwh, idle_kwh = sum(each.sums.kwh for each in machines), sum(each.sums.idle_kwh for each in machines)
+    kwh, idle_kwh = sum(each.sums.kwh for each in fed), sum(each.sums.idle_kwh for each in idlers)
     canvas.heading(name)
     share = words.percent(idle_kwh / kwh) if kwh else words.percent(None)
     sum_text = words("load.sum", kwh=words.number(kwh), idle=words.number(idle_kwh), share=share)

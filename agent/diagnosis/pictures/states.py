@@ -21,14 +21,16 @@ DAILY_MACHINES = 4
 """So few machines get a drawing each, with a row a day."""
 MOST_SEGMENTS = 1200
 """In one row; beyond it shares of time tell more than lines that nobody can see."""
-_ROW_MM = 8.0
+_ROW_MM, _NARROW_MM = 8.0, 6.0
+_WIDE_ROWS = 14
+"""With more rows than this they are narrow, so that a month fits on a page."""
 _FLEET_CELLS = 200
 
 
 def timelines(report: Report, words: Words) -> Iterator[Picture]:
     """One drawing a machine with a row a day, or drawings of several machines with a row each."""
     days = list(plant_days(report.recorded, report.zone))
-    names = [each.name for each in report.machines if each.name in report.cells.machines]
+    names = [each.name for each in report.working if each.name in report.cells.machines]
     if len(names) <= DAILY_MACHINES and 2 <= len(days) <= 31:
         for number, name in enumerate(names):
             yield _daily(report, words, name, days, f"days{number}")
@@ -64,7 +66,8 @@ def _fleet(report: Report, words: Words, names: Sequence[str], part: str) -> Pic
 
 
 def _canvas(rows: int, *, top: float = 7.0) -> Canvas:
-    return Canvas(rows * _ROW_MM + 11.0 + top, left=30.0, right=5.0, bottom=11.0, top=top)
+    each = _ROW_MM if rows <= _WIDE_ROWS else _NARROW_MM
+    return Canvas(rows * each + 11.0 + top, left=30.0, right=5.0, bottom=11.0, top=top)
 
 
 def _rows(canvas: Canvas, labels: Sequence[str]) -> None:

@@ -29,7 +29,7 @@ class Step:
 
 def waterfalls(report: Report, words: Words) -> Iterator[Picture]:
     """Of the machines that have one and wasted most."""
-    made = [(each.name, each.waterfall) for each in report.machines if isinstance(each.waterfall, Waterfall)]
+    made = [(each.name, each.waterfall) for each in report.working if isinstance(each.waterfall, Waterfall)]
     made = sorted((each for each in made if each[1].planned_us > 0), key=lambda each: -each[1].wasted_us)
     for number, (name, waterfall) in enumerate(made[:MOST]):
         yield _drawn(name, steps(waterfall, words), words, f"oee{number}")

@@ -18,6 +18,8 @@ def chapter(report: Report, words: Words) -> Chapter:
     yield note(words("energy.note"))
     if len(measured) > MOST:
         yield note(words("energy.most", count=MOST, all=len(measured)))
+    if any(each.sub_meters for each in measured):
+        yield note(words("energy.sub_meters"))
     yield from figures(curves(report, words))
     columns = [words("column.machine"), *(f"#{words(f'energy.{name}')}" for name in (
         "kwh", "idle", "idle_share", "mean", "demand", "peak", "known")), words("energy.basis")]  # fmt: skip
@@ -27,12 +29,13 @@ def chapter(report: Report, words: Words) -> Chapter:
 def _row(machine: Machine, words: Words) -> list[Child]:
     sums = machine.sums
     hours = sums.energy_known_us / 3.6e9
+    metered = sums.metered_kwh or sums.joined_kwh  # sums of an earlier version do not tell the first
     return [
         machine.name,
         words.number(sums.kwh),
-        words.number(sums.idle_kwh),
+        words.number(None if machine.metering_only else sums.idle_kwh),
         words.percent(sums.idle_kwh / sums.joined_kwh if sums.joined_kwh else None),
-        words.number(sums.joined_kwh / hours if hours else None, 3),
+        words.number(metered / hours if hours else None, 3),
         words.number(sums.demand_kw, 3),
         words.number(sums.peak_kw, 3),
         words.percent(sums.energy_known_us / sums.span_us if sums.span_us else None),

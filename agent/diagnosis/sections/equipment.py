@@ -33,7 +33,7 @@ _MAIN = (
 
 def timeline(report: Report, words: Words) -> Chapter:
     """Pictures, hours by state, and the longest stops where readings are kept."""
-    if not report.machines:
+    if not report.working:
         yield note(words("machines.none"))
         return
     exact = bool(report.detail.segments)
@@ -44,18 +44,18 @@ def timeline(report: Report, words: Words) -> Chapter:
     rows = [
         [each.name, *(words.hours(each.sums.states.get(state, 0)) for state in STATES),
          words.percent(each.line.known if isinstance(each.line.known, float | int) else None)]
-        for each in report.machines
+        for each in report.working
     ]  # fmt: skip
     yield table(columns, rows, caption=words("timeline.table"))
 
 
 def oee(report: Report, words: Words) -> Chapter:
     """Waterfalls, and all their numbers."""
-    if not report.machines:
+    if not report.working:
         yield note(words("machines.none"))
         return
     yield note(words("oee.note"))
-    made = [(each, each.waterfall) for each in report.machines if isinstance(each.waterfall, Waterfall)]
+    made = [(each, each.waterfall) for each in report.working if isinstance(each.waterfall, Waterfall)]
     if any(each.speed_us is not None and each.speed_us < 0 for _, each in made):
         yield note(words("oee.gain"))
     if len(made) > MOST_WATERFALLS:
@@ -74,7 +74,7 @@ def oee(report: Report, words: Words) -> Chapter:
                     caption=words("oee.table"))  # fmt: skip
     reasons = [
         (each.name, said(each.waterfall if isinstance(each.waterfall, str) else each.waterfall.reason, words))
-        for each in report.machines
+        for each in report.working
         if isinstance(each.waterfall, str) or each.waterfall.reason
     ]
     if reasons:
@@ -91,18 +91,19 @@ def _waterfall_row(machine: Machine, made: Waterfall, words: Words) -> list[Chil
 
 def stops(report: Report, words: Words) -> Chapter:
     """The Pareto, counts of stops, and the longest of them."""
-    if not report.machines:
+    if not report.working:
         yield note(words("machines.none"))
         return
     yield note(words("stops.note" if report.pareto else "stops.none"))
     yield from figures(paretos(report, words))
     columns = [words("column.machine"), *(f"#{words(f'stops.{name}')}" for name in (
         "count", "time", "micro_count", "micro_time", "longest", "failures", "repair", "mttr"))]  # fmt: skip
-    yield table(columns, [_stops_row(each, words) for each in report.machines], caption=words("stops.table"))
+    yield table(columns, [_stops_row(each, words) for each in report.working], caption=words("stops.table"))
     if report.detail.stops:
         rows = [
-            (each.machine, words.moment(each.start, report.zone), words.moment(each.end, report.zone),
-             words.hours(each.length_us), words("state.fault") if each.faulty else words("state.standby"))
+            (each.machine, words.moment(each.start, report.zone, seconds=True),
+             words.moment(each.end, report.zone, seconds=True), words.hours(each.length_us),
+             words("state.fault" if each.faulty else "state.standby"))
             for each in report.detail.stops
         ]  # fmt: skip
         names = ("machine", "from", "to", "#planned", "state")
@@ -127,18 +128,18 @@ def _stops_row(machine: Machine, words: Words) -> list[Child]:
 
 def kpis(report: Report, words: Words) -> Chapter:
     """A row a machine with the main ones; in full where the machines are few."""
-    if not report.machines:
+    if not report.working:
         yield note(words("machines.none"))
         return
     yield note(words("kpis.note"))
     columns = [words("column.machine"), *(f"#{words(f'kpi.{code}')}" for code in _MAIN)]
     rows = [[each.name, *(_kpi_value(code, _kpis(each.line).get(code), words) for code in _MAIN)]
-            for each in report.machines]  # fmt: skip
+            for each in report.working]  # fmt: skip
     yield table(columns, rows, kind="dense")
-    if len(report.machines) > MOST_IN_FULL:
+    if len(report.working) > MOST_IN_FULL:
         yield note(words("kpis.more", count=MOST_IN_FULL))
         return
-    for machine in report.machines:
+    for machine in report.working:
         yield _in_full(machine, words)
 
 

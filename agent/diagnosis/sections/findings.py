@@ -38,8 +38,8 @@ def _tiles(report: Report, words: Words) -> list[tuple[str, str, Child]]:
     devices = report.summary.devices
     good, due = sum(each.good for each in devices), sum(each.expected for each in devices)
     grade = proposals().grade(good, due)
-    kwh, idle = (sum(getattr(each.sums, name) for each in report.machines) for name in ("kwh", "joined_kwh"))
-    wasted = sum(each.sums.idle_kwh for each in report.machines)
+    kwh = sum(each.sums.kwh for each in report.feeds)
+    idle, wasted = (sum(getattr(each.sums, name) for each in report.idlers) for name in ("joined_kwh", "idle_kwh"))
     lost = sum(each.lost_us for each in report.pareto)
     recorded = report.summary.recorded_s * 1e6 / report.span.length
     tiles: list[tuple[str, str, Child]] = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -56,13 +57,26 @@ async def test_a_span_of_days_is_the_sum_of_its_periods(store: Store) -> None:
 
 async def test_of_periods_that_are_gone_the_days_are_left(store: Store) -> None:
     made = plant(["press"])
-    await Plant(store, made).run(MONDAY, MONDAY + 2 * DAY)
-    whole = await gather(store, made, Period(MONDAY, MONDAY + 2 * DAY), made=0)
+    await Plant(store, made).run(MONDAY, MONDAY + 5 * DAY)
+    span = Period(MONDAY, MONDAY + 2 * DAY)
+    whole = await gather(store, made, span, made=0)
     await store._expire_rollups(MONDAY + DAY + 12 * HOUR, 0)
-    report = await gather(store, made, Period(MONDAY, MONDAY + 2 * DAY), made=0)
+    report = await gather(store, made, span, made=0)
     assert report.machines[0].sums == whole.machines[0].sums
     assert report.cells.start.tolist() == [MONDAY, MONDAY + DAY]
     assert report.cells.machines["press"].kwh.sum() == pytest.approx(whole.cells.machines["press"].kwh.sum())
+
+
+async def test_a_main_meter_is_no_machine_and_its_energy_is_not_counted_twice(store: Store) -> None:
+    made = plant(["press", "lathe", "main"])
+    sections = list(made.file.equipment)
+    sections[2] = msgspec.structs.replace(sections[2], metering_only=True, sub_meters=("press", "lathe"))
+    made = replace(made, file=msgspec.structs.replace(made.file, equipment=tuple(sections)))
+    await Plant(store, made).run(MONDAY, MONDAY + DAY)
+    report = await gather(store, made, Period(MONDAY, MONDAY + DAY), made=0)
+    assert [each.name for each in report.working] == [each.name for each in report.idlers] == ["press", "lathe"]
+    assert [each.name for each in report.feeds] == ["main"]
+    assert {each.machine for each in report.pareto} == {"press", "lathe"}
 
 
 async def test_part_of_a_day_is_made_of_its_periods(store: Store) -> None:

@@ -11,8 +11,15 @@ DIGEST_SCHEMA = "digest.schema.json"
 
 
 def contract_file(name: str) -> bytes:
-    """The exact bytes of a file of the contract (:data:`OPENAPI` or :data:`DIGEST_SCHEMA`)."""
+    """The exact bytes of a file of the contract (:data:`OPENAPI`, :data:`DIGEST_SCHEMA` or one of :func:`examples`)."""
     return resources.files(__name__).joinpath(name).read_bytes()
+
+
+def examples() -> list[str]:
+    """The digests that the contract shows, as paths beside it."""
+    document = load_openapi()
+    shown = document["components"]["requestBodies"]["Digest"]["content"]["application/json"]["examples"]
+    return [each["externalValue"] for each in shown.values()]
 
 
 def load_openapi() -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from agent.uplink.contract import DIGEST_SCHEMA, OPENAPI, contract_file
+from agent.uplink.contract import DIGEST_SCHEMA, OPENAPI, contract_file, examples
 from scripts.sandbox.platform import contract
 from scripts.sandbox.platform.intake import Link, decompress, parse_json
 from scripts.sandbox.platform.problems import Problem
@@ -40,8 +40,8 @@ def add_routes(router: web.UrlDispatcher, base: str, key: web.AppKey[Platform]) 
     router.add_put(f"{base}/bundles/{{hash:[0-9a-f]{{64}}}}/offer", api.offer_bundle)
     router.add_get(f"{base}/fleet", api.fleet, allow_head=False)
     router.add_get(f"{base}/gateways", api.gateways, allow_head=False)
-    router.add_get(f"/{OPENAPI}", partial(_contract_file, OPENAPI))
-    router.add_get(f"/{DIGEST_SCHEMA}", partial(_contract_file, DIGEST_SCHEMA))
+    for name in (OPENAPI, DIGEST_SCHEMA, *examples()):
+        router.add_get(f"/{name}", partial(_contract_file, name))
 
 
 async def _contract_file(name: str, request: web.Request) -> web.Response:

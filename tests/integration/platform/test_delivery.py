@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 from joserfc.jwk import OKPKey
 
+from agent.uplink.contract import examples
 from scripts.sandbox.platform import Settings
 from scripts.sandbox.platform.jose import own_id
 from scripts.sandbox.platform.store import Store
@@ -302,9 +303,9 @@ async def test_the_latest_status_is_kept(tmp_path: Path) -> None:
 # --- the rest --------------------------------------------------------------------------------------------
 
 
-async def test_both_files_of_the_contract_are_served(tmp_path: Path) -> None:
+async def test_the_files_of_the_contract_are_served(tmp_path: Path) -> None:
     async with platform_with_gateway(tmp_path, enrolled=False) as (running, gateway):
-        for name in ("openapi.json", "digest.schema.json"):
+        for name in ("openapi.json", "digest.schema.json", *examples()):
             async with gateway.session.get(f"{running.root}/{name}") as response:
                 assert response.status == 200
                 assert response.content_type == "application/json"

@@ -25,6 +25,7 @@ import hashlib, sys
 from pathlib import Path
 from agent.digest.build import build
 from agent.digest.report import encode
+from tests.support.contract_examples import COMMAND
 from tests.support.digest_plants import scenario
 for folder in sorted(Path(sys.argv[1]).glob("digest-*")):
     print(folder.name, hashlib.sha256(encode(build(scenario(folder)[0]))).hexdigest())
@@ -33,7 +34,9 @@ for folder in sorted(Path(sys.argv[1]).glob("digest-*")):
 
 def test_published_schema_is_that_of_the_types() -> None:
     published = Path(agent.uplink.__file__).parent / "contract" / "digest.schema.json"
-    assert published.read_text(encoding="utf-8") == schema_text(), "regenerate it with schema_text()"
+    assert published.read_text(encoding="utf-8") == schema_text(), (
+        "PYTHONPATH=. python -m tests.support.contract_examples"
+    )
 
 
 def test_schema_is_valid_and_closed_enough_to_catch_a_broken_digest() -> None:

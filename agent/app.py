@@ -32,7 +32,7 @@ from agent.control.inbox import Addressee, Inbox, ask_for_prescriptions
 from agent.control.journal import Journal
 from agent.control.loop import ask_platform, hear_engineer
 from agent.control.mailbox import Mailbox
-from agent.control.prescriptions import Prescriptions
+from agent.control.prescriptions import Prescriptions, shown
 from agent.control.secrets import EncryptionKey, HidesSecrets
 from agent.control.service import Control, Gateway, compose
 from agent.digest.service import DigestService
@@ -115,7 +115,7 @@ class Agent:
         self.recorder = Recorder(store, clock)
         self.progress = Progress(*_rhythm(configuration), flush_s=float(file.buffer.flush))
         self.notifier = Notifier()
-        book = Prescriptions(journal.folder.parent / "prescriptions")
+        book = self._book = Prescriptions(journal.folder.parent / "prescriptions")
         self.digests = DigestService(
             store, configuration, clock, identity, flush=self.recorder.flush, prescribed=book.prescribed
         )
@@ -396,10 +396,15 @@ class Agent:
         """Whether the platform in force has answered since then (UTC microseconds)."""
         return self.uplink is None or self.uplink.snapshot().contact_us >= time_us
 
+    def _shown_prescriptions(self) -> list[dict[str, Any]]:
+        return shown(self._book, self.clock.now(), ZoneInfo(self.configuration.file.gateway.timezone))
+
     async def _serve_console(self) -> None:
         from agent.console.server import Console
 
-        console = Console(self.configuration.file.console.listen, self.snapshot)
+        console = Console(
+            self.configuration.file.console.listen, self.snapshot, prescriptions=self._shown_prescriptions
+        )
         backoff, said = Backoff(first_s=5.0, cap_s=60.0), False
         while True:
             try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from importlib import resources
@@ -61,8 +61,16 @@ def problem(status: int, detail: str) -> Reply:
 class Api:
     """Every path there is. Reads only: there is nothing to change from here."""
 
-    def __init__(self, sources: Sources, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        sources: Sources,
+        monotonic: Callable[[], float] = time.monotonic,
+        *,
+        prescriptions: Callable[[], Sequence[Any]] | None = None,
+    ) -> None:
+        """``prescriptions``: what the platform advises, ready for JSON; may read files."""
         self._sources = sources
+        self._prescriptions_of = prescriptions
         self._monotonic = monotonic
         self._refreshed = float("-inf")
         self._one_series = asyncio.Lock()
@@ -73,6 +81,7 @@ class Api:
             "/api/latest": self._latest,
             "/api/series": self._series,
             "/api/digests": self._digests,
+            "/api/prescriptions": self._prescriptions,
         }
 
     async def answer(self, path: str, query: Query) -> Reply:
@@ -140,6 +149,10 @@ class Api:
         limit = min(_count(query, "limit", 50), MOST_DIGESTS)
         records = await self._sources.store.digests(limit, _count(query, "before", FOREVER))
         return Reply(msgspec.json.encode({"digests": [_digest(record) for record in records]}))
+
+    async def _prescriptions(self, _query: Query) -> Reply:
+        found = await asyncio.to_thread(self._prescriptions_of) if self._prescriptions_of else []
+        return Reply(msgspec.json.encode({"prescriptions": found}))
 
     def _now_us(self) -> int:
         return (datetime.fromisoformat(self._sources.status().time) - _EPOCH) // timedelta(microseconds=1)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from agent.console.api import Api, Reply, problem
 from agent.console.guard import HEADERS, Listen
@@ -26,10 +27,12 @@ STOP_DEADLINE_S = 1.0
 class Console:
     """Serves the API and the page between :meth:`start` and :meth:`stop`."""
 
-    def __init__(self, listen: str, sources: Sources) -> None:
+    def __init__(
+        self, listen: str, sources: Sources, *, prescriptions: Callable[[], Sequence[Any]] | None = None
+    ) -> None:
         """``listen``: ``host:port``; port 0 lets the system choose. Raises GongfuError when it is no address."""
         self._listen = Listen.parse(listen)
-        self._api = Api(sources)
+        self._api = Api(sources, prescriptions=prescriptions)
         self._http: Server | None = None
         self._listener: asyncio.Server | None = None
 

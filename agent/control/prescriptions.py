@@ -13,12 +13,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
+from zoneinfo import ZoneInfo
 
 import msgspec
 
 from agent.control.prescription import Prescription, Verified, read_signed
-from agent.digest.prescriptions import Prescribed, State
+from agent.digest.effect import local_date
+from agent.digest.prescriptions import Prescribed, State, state_of
 from agent.errors import GongfuError
 from agent.evidence.files import make_folder, write_atomically
 
@@ -237,6 +239,32 @@ class Prescriptions:
     def _paths(self) -> list[Path]:
         # Hidden ones are files that are just being written.
         return sorted(each for each in (self.folder / "cases").glob("*.json") if not each.name.startswith("."))
+
+
+def shown(book: Prescriptions, now_us: int, zone: ZoneInfo) -> list[dict[str, Any]]:
+    """For the gateway's own page: texts, target and state of each; notes are not in it."""
+    today = local_date(now_us, zone)
+    found = []
+    for case in book.cases():
+        content, now = case.newest.content(), case.at(now_us + 1)
+        found.append(
+            {
+                "id": case.id,
+                "revision": content.revision,
+                "state": state_of(now, today) if now else "received",
+                "from": content.begin,
+                "until": content.until,
+                "adopted_on": now.adopted if now else None,
+                "reason": now.reason if now else "",
+                "text": content.text,
+                "measure": content.measure,
+                "target": content.target,
+            }
+        )
+    refused = [
+        {"id": each.id, "revision": each.revision, "state": "refused", "reason": each.reason} for each in book.refused()
+    ]
+    return found + refused
 
 
 def _read(path: Path) -> Case:

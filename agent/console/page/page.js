@@ -16,6 +16,8 @@ const LABELS = {
     starting: "starting", running: "running", degraded: "degraded", down: "down", off: "off", pending: "pending",
     accepted: "accepted", rejected: "rejected", connected: "connected", waiting: "waiting", failing: "failing",
     refused: "refused", uncertain: "uncertain", ntp: "NTP", file: "file",
+    prescriptions: "Prescriptions", finding: "Finding", measure: "Measure", target: "Target", until: "Until",
+    received: "received", adopted: "adopted", declined: "declined", expired: "expired", withdrawn: "withdrawn",
   },
   zh: {
     devices: "设备", values: "最新数值", digests: "摘要", find: "查找点位",
@@ -30,11 +32,13 @@ const LABELS = {
     built: "已生成", lost: "丢失", nothing: "无",
     starting: "启动中", running: "运行", degraded: "部分异常", down: "离线", off: "停用", pending: "待发送",
     accepted: "已接收", rejected: "被拒绝", connected: "已连接", waiting: "等待", failing: "失败",
+    prescriptions: "处方", finding: "诊断依据", measure: "改进措施", target: "目标", until: "截止",
+    received: "已接收", adopted: "已采纳", declined: "未采纳", expired: "已过期", withdrawn: "已撤回",
     refused: "被拒绝", uncertain: "可疑", ntp: "NTP", file: "本地文件", d: "天", h: "小时", min: "分", s: "秒",
   },
 };
 const TONE = {
-  healthy: "good", running: "good", accepted: "good", connected: "good", good: "good",
+  healthy: "good", running: "good", accepted: "good", adopted: "good", received: "warn", connected: "good", good: "good",
   attention: "warn", degraded: "warn", pending: "warn", starting: "warn", waiting: "warn",
   uncertain: "warn", unhealthy: "bad", down: "bad", rejected: "bad", failing: "bad", refused: "bad", bad: "bad", off: "off",
 };
@@ -150,6 +154,19 @@ function showValues({ values, total }) {
     cell([pill(each.quality), each.quality_cause ? ` ${each.quality_cause}` : null]), cell(clock(each.time)),
   ]), 5);
 }
+const inLanguage = (texts) => (texts ? texts[language] || texts.en || texts.zh : "");
+function wanted(target) {
+  if (!target) return "";
+  return `${target.indicator} · ${target.machine} ${target.side === "at_least" ? "≥" : "≤"} ${value(target.value)}`;
+}
+function showPrescriptions({ prescriptions }) {
+  at("prescribed").hidden = prescriptions.length === 0;
+  rows("prescriptions", prescriptions.map((each) => [
+    cell(`${each.id || "?"} · ${each.revision}`), cell([pill(each.state), each.adopted_on ? ` ${each.adopted_on}` : null]),
+    cell(inLanguage(each.text), "wide"), cell(inLanguage(each.measure), "wide"), cell(wanted(each.target), "wide"),
+    cell(each.until ?? ""), cell(each.reason, "wide"),
+  ]), 7);
+}
 function showDigests({ digests }) {
   rows("digests", digests.map((each) => [
     number(each.seq), cell(`${clock(each.start, true)} – ${clock(each.end)}`), cell(pill(each.state)),
@@ -166,6 +183,7 @@ function showLabels() {
   head("device-head", ["device", "state", "good", "bad", "last", "scan", "late", "reconnects", "note"],
     ["good", "bad", "scan", "late", "reconnects"]);
   head("value-head", ["tag", "value", "unit", "quality", "time"], ["value"]);
+  head("prescription-head", ["seq", "state", "finding", "measure", "target", "until", "reason"]);
   head("digest-head", ["seq", "period", "state", "size", "SHA-256", "reason"], ["seq"]);
 }
 async function ask(path) {
@@ -176,11 +194,12 @@ async function ask(path) {
 async function refresh() {
   const match = encodeURIComponent(at("match").value);
   try {
-    const [status, values, digests] = await Promise.all(
-      [ask("api/status"), ask(`api/latest?limit=${SHOWN}&match=${match}`), ask("api/digests?limit=20")]);
+    const [status, values, digests, prescriptions] = await Promise.all([
+      ask("api/status"), ask(`api/latest?limit=${SHOWN}&match=${match}`), ask("api/digests?limit=20"), ask("api/prescriptions")]);
     showStatus(status);
     showValues(values);
     showDigests(digests);
+    showPrescriptions(prescriptions);
   } catch (error) {
     at("health").textContent = label("unhealthy");
     at("health").className = "pill bad";

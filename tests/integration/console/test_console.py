@@ -15,10 +15,15 @@ import pytest
 
 from agent.buffer.store import StoreUnavailable
 from agent.console.server import Console
+from agent.control.prescriptions import Decision
+from agent.control.prescriptions import shown as listed
 from agent.errors import GongfuError
 from agent.health.status import decode
+from tests.support.control_bundles import Signer, trusting
 from tests.support.health_console import EVIL, Shown, Value, shown
 from tests.support.health_status import DOWN, NOW, status
+from tests.support.prescriptions import NOW_US, ZONE, Desk, signed
+from tests.support.prescriptions import answer as offer
 
 
 @dataclass
@@ -174,6 +179,27 @@ async def test_store_that_gives_nothing_is_503(client: Client, sources: Shown, m
     answer = await client.get("/api/digests")
     assert answer.status == 503
     assert "look at the disk" in answer.json["detail"]
+
+
+async def test_prescriptions_are_shown_with_their_state_and_without_notes(
+    client: Client, sources: Shown, tmp_path: Path
+) -> None:
+    assert (await client.get("/api/prescriptions")).json == {"prescriptions": []}
+    wang = Signer("Wang Wei")
+    desk = Desk(tmp_path / "prescriptions", trusting(wang))
+    desk.inbox().take(offer(signed(wang, text={"en": EVIL}), signed(Signer("Mallory"), id="rx-2")))
+    made = Decision(revision=1, state="adopted", at_us=NOW_US, on="2026-09-20", note="Mr Li")
+    desk.book.decide("rx-1", made)
+    console = Console("127.0.0.1:0", sources, prescriptions=lambda: listed(desk.book, NOW_US, ZONE))
+    await console.start()
+    try:
+        found = await Client(console.address[1]).get("/api/prescriptions")
+    finally:
+        await console.stop()
+    one, two = found.json["prescriptions"]
+    assert (one["id"], one["state"], one["adopted_on"], one["text"]["en"]) == ("rx-1", "adopted", "2026-09-20", EVIL)
+    assert one["target"]["indicator"] == "ENPI.IDLE_SHARE" and b"Mr Li" not in found.body
+    assert (two["id"], two["state"]) == ("rx-2", "refused") and two["reason"].startswith("not_trusted")
 
 
 async def test_digests_newest_first_and_paged(client: Client) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import hashlib
 import json
 import os
@@ -31,21 +32,31 @@ START_S = 60.0
 
 def node_modules() -> Path:
     """The folder that ``node-opcua`` is installed in; skips the test where that cannot be."""
+    found = _folder()
+    return found if isinstance(found, Path) else pytest.skip(found)
+
+
+@functools.cache
+def _folder() -> Path | str:
+    """The folder, or why there is none; tried once a run, as without a network each try takes minutes."""
     npm, node = shutil.which("npm"), shutil.which("node")
     if not npm or not node:
-        pytest.skip("npm or node is missing: the tests against node-opcua's server are not run")
+        return "npm or node is missing: the tests against node-opcua's server are not run"
     wanted = (HERE / "package.json").read_bytes()
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gongfu-edge-tests"
     folder = base / f"node-{hashlib.sha256(wanted).hexdigest()[:12]}"
-    base.mkdir(parents=True, exist_ok=True)
-    with (base / "node.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "installed").exists():
-            _install(npm, folder, wanted)
-    return folder
+    try:
+        base.mkdir(parents=True, exist_ok=True)
+        with (base / "node.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            wrong = "" if (folder / "installed").exists() else _install(npm, folder, wanted)
+    except OSError as error:
+        wrong = f"node-opcua cannot be kept ({error}): its tests are not run"
+    return wrong or folder
 
 
-def _install(npm: str, folder: Path, wanted: bytes) -> None:
+def _install(npm: str, folder: Path, wanted: bytes) -> str:
+    """Install the packages; why that was not possible, or nothing."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     (folder / "package.json").write_bytes(wanted)
@@ -53,11 +64,12 @@ def _install(npm: str, folder: Path, wanted: bytes) -> None:
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=INSTALL_S, check=False)
     except subprocess.TimeoutExpired:
-        pytest.skip(f"npm did not install node-opcua within {INSTALL_S} s: its tests are not run")
+        return f"npm did not install node-opcua within {INSTALL_S} s: its tests are not run"
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        pytest.skip(f"npm cannot install node-opcua ({last}): its tests are not run")
+        return f"npm cannot install node-opcua ({last}): its tests are not run"
     (folder / "installed").touch()
+    return ""
 
 
 class NodeServer:

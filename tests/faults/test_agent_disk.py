@@ -128,7 +128,7 @@ async def test_L12_a_full_disk_is_said_once_and_loses_nothing(
     span = (int(scans.max()) - int(scans.min())) / 20_000
     assert len(scans) + int(late.sum()) >= span - 2
     assert await lost_samples(store) == 0
-    digests = await store.digests(1000)
+    digests = [each for each in await store.digests(1000) if each.kind == "period"]  # midnight brings others
     assert all(after.start == before.end for after, before in pairwise(digests))
     await store.close()
     assert sound(path)

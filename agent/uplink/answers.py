@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ import msgspec
 
 from agent.evidence.chain import GENESIS
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LONGEST_RETRY_AFTER_S = 86_400.0
 _SHOWN = 300
 
@@ -109,10 +110,13 @@ Verdict = Accepted | Rejected | Conflict | Unauthorized | Later
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The newest digest that the platform has; ``seq`` 0 and 64 zeros: none."""
+    """The newest digest that the platform has; ``seq`` 0 and 64 zeros: none. ``kind``: of it, and ``period_end``:
+    where the newest one of a period ends (UTC microseconds); empty and 0 where the platform does not tell."""
 
     seq: int
     hash: str
+    kind: str = field(default="", compare=False)
+    period_end: int = field(default=0, compare=False)
 
 
 def judge_digest(answer: Answer, seq: int, digest_hash: str) -> Verdict:
@@ -165,7 +169,17 @@ def read_head(answer: Answer) -> Head | None:
         return Head(0, GENESIS)
     if not isinstance(digest_hash, str) or len(digest_hash) != 64 or set(digest_hash) - set("0123456789abcdef"):
         return None
-    return Head(seq, digest_hash)
+    kind, end = body.get("kind"), _time_us(body.get("period_end"))
+    return Head(seq, digest_hash, kind if isinstance(kind, str) and end else "", end)
+
+
+def _time_us(text: object) -> int:
+    """UTC microseconds of ISO 8601 with a zone; 0 for anything else."""
+    try:
+        moment = datetime.fromisoformat(text) if isinstance(text, str) else None
+        return 0 if moment is None or moment.tzinfo is None else (moment - _EPOCH) // timedelta(microseconds=1)
+    except (ValueError, OverflowError):
+        return 0
 
 
 def _http_date_us(text: str) -> int | None:

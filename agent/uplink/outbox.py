@@ -32,7 +32,8 @@ from agent.uplink.transport import Transport
 log = logging.getLogger(__name__)
 
 HEAD = "chain_head"
-"""Where the platform's head is noted when ours is behind it: JSON ``{"seq": …, "hash": …}``."""
+"""Where the platform's head is noted when ours is behind it: JSON ``{"seq": …, "hash": …}``, with ``kind`` and
+``period_end`` where the platform tells."""
 ENROLMENT_POLL_S = 2.0
 IDLE_S = 60.0
 """Between looks for new digests when nobody wakes the loop."""
@@ -327,7 +328,7 @@ class Uplink:
     async def _note_ahead(self, head: Head, last: DigestRecord | None) -> None:
         """This disk is an old copy, or new: go on behind the platform's head, and say so."""
         noted = _noted(head)
-        if await self._store.meta(HEAD) == noted:
+        if json.loads(await self._store.meta(HEAD) or "{}").get("hash") == head.hash:
             return
         behind = last.seq if last else 0
         log.warning("the platform has digests up to %d, this disk up to %d; the chain goes on there", head.seq, behind)
@@ -365,7 +366,8 @@ class Uplink:
 
 
 def _noted(head: Head) -> str:
-    return json.dumps({"seq": head.seq, "hash": head.hash}, sort_keys=True)
+    told = {"kind": head.kind, "period_end": head.period_end} if head.kind else {}
+    return json.dumps({"seq": head.seq, "hash": head.hash, **told}, sort_keys=True)
 
 
 def _is_final(record: DigestRecord) -> bool:

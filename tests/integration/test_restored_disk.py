@@ -12,18 +12,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import UNSET
 
 from agent.backoff import Backoff
 from agent.buffer.records import Event
 from agent.buffer.store import Store
 from agent.cli.digest import main as export
 from agent.config.model import ByteSize, PlatformSection, Secret
+from agent.digest.additive import disagreements
+from agent.digest.report import Digest, Numbers, decode
+from agent.digest.rolling import Rolling
 from agent.digest.service import DigestService
 from agent.evidence.identity import Identity
 from agent.evidence.verify import verify_paths
 from agent.uplink.enrol import enroll
 from agent.uplink.outbox import Uplink
 from scripts.sandbox.platform import RunningPlatform, Settings, serve
+from scripts.sandbox.platform.service import Platform
 from tests.support.digest_plants import SECOND, START
 from tests.support.digest_service import PLANT, record
 from tests.support.uplink_gateway import SetClock, until
@@ -101,26 +106,28 @@ async def gateway_on(folder: Path, clock: Clock, url: str) -> AsyncIterator[Gate
 
 
 @asynccontextmanager
-async def lost_disk(tmp_path: Path) -> AsyncIterator[tuple[RunningPlatform, Clock, Path]]:
-    """A platform that has digests 1 to 8 (minutes 0 to 7) of a disk that is gone, and a copy made at 5:20."""
+async def lost_disk(tmp_path: Path, begin: int = 0) -> AsyncIterator[tuple[RunningPlatform, Clock, Path]]:
+    """A platform that has the digests of eight minutes from ``begin`` on of a disk that is gone, and a copy of that
+    disk, made 20 s into the sixth."""
     clock = Clock(START)
     settings = Settings(clock=lambda: clock.now_us / 1e6)
     async with serve(tmp_path / "platform", settings=settings) as platform:
         first, copy = tmp_path / "first", tmp_path / "copy"
         await asyncio.to_thread(enroll, platform.url, await platform.platform.make_token(), first / "identity")
         async with gateway_on(first, clock, platform.url) as gateway:
-            await gateway.start(0)
-            for minute in range(5):
+            await gateway.start(begin)
+            for minute in range(begin, begin + 5):
                 await gateway.run(minute, minute + 1)
             await gateway.deliver()
-            await record(gateway.store, START + 5 * MINUTE, 20)
+            await record(gateway.store, START + (begin + 5) * MINUTE, 20)
         shutil.copytree(first, copy)
         async with gateway_on(first, clock, platform.url) as gateway:
-            await gateway.run(5 + 20 / 60, 6)
-            for minute in (6, 7):
+            await gateway.run(begin + 5 + 20 / 60, begin + 6)
+            for minute in (begin + 6, begin + 7):
                 await gateway.run(minute, minute + 1)
             await gateway.deliver()
-            assert (await gateway.store.digest_counts())["accepted"] == 8
+            periods = [each for each in await gateway.store.places(99) if each.kind == "period"]
+            assert (await gateway.store.digest_counts())["pending"] == 0 and len(periods) == 8
         yield platform, clock, copy
 
 
@@ -130,6 +137,8 @@ async def good_by_minute(platform: RunningPlatform) -> dict[int, list[int]]:
     assert report.ok and report.rejected == 0 and report.verified == report.digests == report.head_seq
     counted: dict[int, list[int]] = {}
     for digest in await _chain(platform, report.gateway):
+        if digest["kind"] != "period":
+            continue
         start = _minute(digest["header"]["period"]["start"])
         counted.setdefault(start, []).append(digest["coverage"]["total"]["good"])
     return counted
@@ -272,3 +281,100 @@ async def test_what_was_set_aside_is_exported_beside_the_chain(tmp_path: Path) -
     results = verify_paths(sorted((out / "set-aside").glob("*.json"))[:1], out / "keys.jwks")
     assert [result.problem for result in results] == [""]
     assert len(list((out / "set-aside").glob("*.jws"))) == 5
+
+
+# -- over the end of a day ---------------------------------------------------------------------------------
+
+MIDNIGHT = 105
+"""The minute in which the plant's day ends."""
+BEFORE = MIDNIGHT - 7
+"""The day ends with the seventh of the eight minutes."""
+SEEN = {BEFORE + minute: [WHOLE] for minute in range(8)}
+
+
+async def days(platform: RunningPlatform) -> list[Digest]:
+    """The digests of days that the platform has, each of which says what its parts there make."""
+    (report,) = await platform.platform.reports()
+    chain = [decode(json.dumps(each).encode()) for each in await _chain(platform, report.gateway)]
+    found = [each for each in chain if each.kind != "period"]
+    for day in found:
+        told = day.parts
+        assert told is not UNSET
+        left_out = () if told.without is UNSET else told.without
+        places = range(told.first_seq, told.last_seq + 1)
+        others = {seq for each in left_out for seq in range(each.first_seq, each.last_seq + 1)}
+        parts = [each for each in chain if each.kind == told.kind and each.header.seq in {*places} - others]
+        assert disagreements(day, parts) == []
+    return found
+
+
+@pytest.fixture(params=["the platform tells", "the gateway reckons"])
+def told(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With and without the head's optional members."""
+    if request.param == "the gateway reckons":
+        shown = Platform.head
+
+        async def head(self: Platform, gateway_id: str, stream: str) -> dict[str, Any]:
+            found = await shown(self, gateway_id, stream)
+            return {name: found[name] for name in ("seq", "hash")}
+
+        monkeypatch.setattr(Platform, "head", head)
+
+
+@pytest.mark.usefixtures("told")
+@pytest.mark.parametrize("up", [True, False])
+async def test_a_day_that_the_platform_has_is_not_told_again(tmp_path: Path, up: bool) -> None:
+    async with lost_disk(tmp_path, BEFORE) as (platform, clock, copy):
+        assert [each.kind for each in await days(platform)] == ["day"]
+        async with gateway_on(copy, clock, platform.url) as gateway:
+            await gateway.start(BEFORE + 9.25)
+            if up:
+                async with gateway.connected() as uplink:
+                    await uplink.reconciled.wait()
+            await gateway.run(BEFORE + 9.25, BEFORE + 10)
+            await gateway.deliver()
+            await gateway.run(BEFORE + 10, BEFORE + 11)
+            await gateway.deliver()
+        assert await good_by_minute(platform) == SEEN | {BEFORE + 8: [0], BEFORE + 9: [90], BEFORE + 10: [WHOLE]}
+        (day,) = await days(platform)
+        assert day.parts is not UNSET and (day.parts.count, day.header.seq) == (7, 8)
+
+
+@pytest.mark.usefixtures("told")
+async def test_a_day_that_the_lost_disk_did_not_tell_of_is_told_of_by_its_copy(tmp_path: Path) -> None:
+    early = pytest.MonkeyPatch()
+    early.setattr(Rolling, "spans", lambda self, time: [])
+    try:
+        disk = lost_disk(tmp_path, BEFORE - 1)  # its last minute is that before midnight
+        async with disk as (platform, clock, copy), gateway_on(copy, clock, platform.url) as gateway:
+            early.undo()
+            await gateway.start(MIDNIGHT + 1.25)
+            async with gateway.connected() as uplink:
+                await uplink.reconciled.wait()
+            await gateway.run(MIDNIGHT + 1.25, MIDNIGHT + 2)
+            await gateway.deliver()
+            found = await good_by_minute(platform)
+            assert found == {minute - 1: good for minute, good in SEEN.items()} | {MIDNIGHT: [0], MIDNIGHT + 1: [90]}
+            (day,) = await days(platform)
+    finally:
+        early.undo()
+    assert day.header.seq == 9 and day.parts is not UNSET
+    assert (day.parts.first_seq, day.parts.last_seq, day.parts.count, day.parts.without) == (1, 5, 5, UNSET)
+
+
+async def test_a_day_of_a_branch_is_made_again_of_what_is_in_the_chain(tmp_path: Path) -> None:
+    """The platform is down over midnight; what follows its head is linked anew, and the day is made of that."""
+    async with lost_disk(tmp_path, MIDNIGHT - 11) as (platform, clock, copy):  # it has the minutes up to midnight - 3
+        async with gateway_on(copy, clock, platform.url) as gateway:
+            await gateway.start(MIDNIGHT - 1.75)
+            await gateway.run(MIDNIGHT - 1.75, MIDNIGHT)
+            await gateway.run(MIDNIGHT, MIDNIGHT + 1)
+            assert [each.kind for each in reversed(await gateway.store.places(2))] == ["day", "period"]
+            await gateway.deliver()
+        found = await good_by_minute(platform)
+        assert found == {MIDNIGHT - 11 + minute: [WHOLE] for minute in range(8)} | {
+            MIDNIGHT - 3: [0], MIDNIGHT - 2: [90], MIDNIGHT - 1: [WHOLE], MIDNIGHT: [WHOLE],
+        }  # fmt: skip
+        (day,) = await days(platform)
+        assert day.parts is not UNSET and day.parts.count == 8
+        assert day.parts.without == (Numbers(first_seq=6, last_seq=8),)

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from agent.uplink.contract import DIGEST_SCHEMA, OPENAPI, contract_file, examples
 from scripts.sandbox.platform import contract
-from scripts.sandbox.platform.intake import Link, decompress, parse_json
+from scripts.sandbox.platform.intake import decompress, parse_json
 from scripts.sandbox.platform.problems import Problem
 from scripts.sandbox.platform.service import Platform
 from scripts.sandbox.platform.store import Gateway
@@ -95,8 +95,8 @@ class Api:
     async def head(self, request: web.Request) -> web.Response:
         """GET …/digests/head."""
         gateway = await self._gateway(request)
-        link: Link = await self._platform(request).head(gateway.id, request.match_info.get("audience", ""))
-        return web.json_response(link.body())
+        head = await self._platform(request).head(gateway.id, request.match_info.get("audience", ""))
+        return web.json_response(head)
 
     async def config(self, request: web.Request) -> web.Response:
         """GET …/config?wait=."""

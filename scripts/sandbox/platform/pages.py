@@ -16,6 +16,8 @@ from scripts.sandbox.platform.store import Gateway, Store, StoredDigest
 from scripts.sandbox.platform.views import GatewayRow
 
 PAGE_SIZE = 50
+MOST_SPANS = 7
+"""Of each kind: the digests of so many shifts, days … are listed above all others."""
 NO_LIMIT = 10**15
 
 
@@ -67,10 +69,15 @@ class Pages:
         page = await platform.call(Store.page, gateway.id, "", limit, PAGE_SIZE)
         rows = [DigestRow(each, content(each)) for each in page]
         report = await platform.report(gateway)
+        spans = [
+            DigestRow(each, content(each))
+            for kind in views.SPANS
+            for each in (await platform.call(Store.of_kind, gateway.id, "", kind, MOST_SPANS))
+        ]
         told = await platform.control.history(gateway)
         prescribed = await platform.prescribing.shown(gateway.id)
         now = platform.settings.clock()
-        return _html(views.gateway(gateway, report, rows, told, prescribed, now, newest=limit == NO_LIMIT))
+        return _html(views.gateway(gateway, report, rows, spans, told, prescribed, now, newest=limit == NO_LIMIT))
 
     async def fleet(self, request: web.Request) -> web.Response:
         """What every gateway shall run and runs; ``?drift=1`` those only where that differs."""

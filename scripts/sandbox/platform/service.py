@@ -159,9 +159,17 @@ class Platform:
             raise Problem("schema", verdict.reason, problems=verdict.problems, head=new_head, stored=True)
         return verdict.hash, True
 
-    async def head(self, gateway_id: str, stream: str) -> Link:
-        """The last place of a chain."""
-        return await self.run(self._head, gateway_id, stream)
+    async def head(self, gateway_id: str, stream: str) -> dict[str, Any]:
+        """The last place of a chain, as the contract shows it: with its kind, and how far its periods go."""
+        return await self.run(self._shown_head, gateway_id, stream)
+
+    def _shown_head(self, gateway_id: str, stream: str) -> dict[str, Any]:
+        head = self._store.head(gateway_id, stream)
+        period = self._store.latest_accepted(gateway_id, stream)
+        told: dict[str, Any] = self._head(gateway_id, stream).body()
+        if head is not None and head.kind and period is not None:
+            told |= {"kind": head.kind, "period_end": json.loads(period.body)["header"]["period"]["end"]}
+        return told
 
     def _head(self, gateway_id: str, stream: str) -> Link:
         last = self._store.head(gateway_id, stream)
@@ -225,6 +233,7 @@ def _record(
     gateway_id: str, stream: str, seq: int, verdict: Verdict, body: bytes, signature: str, now: float
 ) -> StoredDigest:
     rejected = bool(verdict.problems)
+    kind = "" if rejected else str(json.loads(body)["kind"])
     return StoredDigest(
         gateway=gateway_id,
         stream=stream,
@@ -237,4 +246,5 @@ def _record(
         size=len(body),
         body=b"" if rejected else body,
         jws=signature,
+        kind=kind,
     )

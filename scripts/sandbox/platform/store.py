@@ -67,6 +67,12 @@ CREATE TABLE prescribed (
     PRIMARY KEY (gateway, id, hash)
 ) STRICT;
 """,
+    """
+ALTER TABLE digests ADD COLUMN kind TEXT NOT NULL DEFAULT '';
+UPDATE digests SET kind = COALESCE(json_extract(CAST(body AS TEXT), '$.kind'), '')
+    WHERE json_valid(CAST(body AS TEXT));
+CREATE INDEX digests_of_kind ON digests (gateway, stream, kind, seq);
+""",
 )
 """``SCHEMAS[n]`` leads from version n of the database to the next."""
 
@@ -91,7 +97,7 @@ class Gateway:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredDigest:
-    """A place in a chain. A rejected one is a tombstone: hash and link without body."""
+    """A place in a chain. A rejected one is a tombstone: hash and link without body, and without a kind."""
 
     gateway: str
     stream: str
@@ -104,6 +110,7 @@ class StoredDigest:
     size: int
     body: bytes
     jws: str
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +127,7 @@ _GATEWAY = (
     "id, thumbprint, public_key, hostname, hardware, version, enrolled, last_seen, status, status_at, encryption_key,"
     " affiliation"
 )
-_DIGEST = "gateway, stream, seq, hash, previous, state, reason, received, size, body, jws"
+_DIGEST = "gateway, stream, seq, hash, previous, state, reason, received, size, body, jws, kind"
 
 
 class Store:
@@ -236,10 +243,11 @@ class Store:
     def add_digest(self, digest: StoredDigest) -> None:
         """Append to a chain."""
         self._db.execute(
-            f"INSERT INTO digests ({_DIGEST}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT INTO digests ({_DIGEST}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 digest.gateway, digest.stream, digest.seq, digest.hash, digest.previous, digest.state,
                 digest.reason, digest.received, digest.size, digest.body, digest.jws,
+                digest.kind,
             ),
         )  # fmt: skip
 
@@ -254,9 +262,13 @@ class Store:
         return next(rows, None)
 
     def latest_accepted(self, gateway_id: str, stream: str) -> StoredDigest | None:
-        """The newest place of a chain that holds a digest."""
-        condition = "gateway = ? AND stream = ? AND state = 'accepted' ORDER BY seq DESC LIMIT 1"
-        return next(self._digests(condition, (gateway_id, stream)), None)
+        """The newest place of a chain that holds the digest of a period."""
+        return next(iter(self.of_kind(gateway_id, stream, "period", 1)), None)
+
+    def of_kind(self, gateway_id: str, stream: str, kind: str, limit: int) -> list[StoredDigest]:
+        """The newest digests of a kind, at most ``limit``, newest first."""
+        condition = "gateway = ? AND stream = ? AND kind = ? ORDER BY seq DESC LIMIT ?"
+        return list(self._digests(condition, (gateway_id, stream, kind, limit)))
 
     def chain(self, gateway_id: str, stream: str) -> Iterator[StoredDigest]:
         """A whole chain, oldest first."""

@@ -10,12 +10,14 @@ from typing import Any, TypeAlias
 from scripts.sandbox.platform import control_views, parts, prescription_view, status_view
 from scripts.sandbox.platform.control_views import History
 from scripts.sandbox.platform.digest_view import DigestRow
-from scripts.sandbox.platform.html import Child, both, el, page, table
+from scripts.sandbox.platform.html import Child, Markup, both, el, join, page, table
 from scripts.sandbox.platform.prescriptions import Shown
 from scripts.sandbox.platform.store import Gateway
 from scripts.sandbox.platform.verify import ChainReport
 
 REFRESH_S = 5
+SPANS = {"shift": "班次", "day": "日", "week": "周", "month": "月"}
+"""Kinds of digests that are made of others."""
 Prescribed: TypeAlias = tuple[list[Shown], list[Mapping[str, Any]]]
 """A gateway's prescriptions, and what it told of others."""
 
@@ -84,6 +86,7 @@ def gateway(
     gateway: Gateway,
     report: ChainReport,
     rows: list[DigestRow],
+    spans: list[DigestRow],
     told: History,
     prescribed: Prescribed,
     now: float,
@@ -120,6 +123,7 @@ def gateway(
         parts.chain_notice(report),
         status_view.facts(gateway, now),
         prescription_view.section(*prescribed, zone) if newest else None,
+        _spans(spans, report, zone) if newest else None,
         el("h2", both("Digests", "摘要")),
         table(columns, cells, "No digest has arrived yet. 尚无摘要。"),
         el(
@@ -134,13 +138,46 @@ def gateway(
     )
 
 
+def _spans(rows: list[DigestRow], report: ChainReport, zone: str) -> Markup | None:
+    """Shifts, days, weeks and months: each a digest of its own, made of those of others."""
+    if not rows:
+        return None
+    columns = ["Kind|类型", "Period|周期", "Coverage|覆盖率", "Made of|组成", "Verified|验证", "No.|序号|number"]
+    cells: list[list[Child]] = [
+        [
+            _kind(row.content),
+            parts.period(row.content),
+            parts.coverage(parts.total(row.content)),
+            _made_of(row.content),
+            parts.state(row.stored, report),
+            el("a", row.stored.seq, href=f"/gateways/{row.stored.gateway}/digests/{row.stored.seq}"),
+        ]
+        for row in rows
+    ]
+    return join(el("h2", both("Shifts, days, weeks, months", "班次与日、周、月")), table(columns, cells, ""))
+
+
+def _kind(content: dict[str, Any]) -> Child:
+    kind = str(content.get("kind", "–"))
+    shift = parts.member(content, "shift").get("times", "")
+    return f"{kind} {SPANS.get(kind, '')} {shift}".strip()
+
+
+def _made_of(content: dict[str, Any]) -> Child:
+    made = parts.member(content, "parts")
+    if not made:
+        return "–"
+    said = parts.count(made.get("count", 0), str(made.get("kind", "")))
+    return f"{said}, {made.get('first_seq')}–{made.get('last_seq')}"
+
+
 def _digest_cells(row: DigestRow, report: ChainReport, zone: str) -> list[Child]:
     stored = row.stored
     href = f"/gateways/{stored.gateway}/digests/{stored.seq}"
     return [
         el("a", stored.seq, href=href),
         parts.period(row.content),
-        row.content.get("kind", "–"),
+        _kind(row.content),
         parts.coverage(parts.total(row.content)),
         parts.state(stored, report),
         el("span", parts.local(datetime.fromtimestamp(stored.received, UTC), zone), class_="nowrap"),

@@ -18,6 +18,7 @@ const LABELS = {
     refused: "refused", uncertain: "uncertain", ntp: "NTP", file: "file",
     prescriptions: "Prescriptions", finding: "Finding", measure: "Measure", target: "Target", until: "Until",
     received: "received", adopted: "adopted", declined: "declined", expired: "expired", withdrawn: "withdrawn",
+    shift: "shift", day: "day", week: "week", month: "month",
   },
   zh: {
     devices: "设备", values: "最新数值", digests: "摘要", find: "查找点位",
@@ -35,6 +36,7 @@ const LABELS = {
     prescriptions: "处方", finding: "诊断依据", measure: "改进措施", target: "目标", until: "截止",
     received: "已接收", adopted: "已采纳", declined: "未采纳", expired: "已过期", withdrawn: "已撤回",
     refused: "被拒绝", uncertain: "可疑", ntp: "NTP", file: "本地文件", d: "天", h: "小时", min: "分", s: "秒",
+    shift: "班次", day: "日", week: "周", month: "月",
   },
 };
 const TONE = {
@@ -167,9 +169,13 @@ function showPrescriptions({ prescriptions }) {
     cell(each.until ?? ""), cell(each.reason, "wide"),
   ]), 7);
 }
+function span({ kind, start, end }) {
+  const text = `${clock(start, true)} – ${clock(end, ["day", "week", "month"].includes(kind))}`;
+  return kind === "period" ? text : `${text} · ${label(kind)}`;
+}
 function showDigests({ digests }) {
   rows("digests", digests.map((each) => [
-    number(each.seq), cell(`${clock(each.start, true)} – ${clock(each.end)}`), cell(pill(each.state)),
+    number(each.seq), cell(span(each)), cell(pill(each.state)),
     cell(size(each.bytes)), cell(each.hash.slice(0, 16)), cell(each.reason, "wide"),
   ]), 6);
 }

@@ -252,7 +252,7 @@ class _Character:
 def _day(chance: np.random.Generator, machine: _Character, length: int) -> MachineSums:
     """The sums of a day of two planned shifts, or of what has passed of it."""
     planned = round(length * 16 / 24)
-    noise = chance.uniform(0.97, 1.03, 8)
+    noise = chance.uniform(0.97, 1.03, 8).tolist()
     apt = round(planned * min(machine.executing * noise[0], 0.95))
     aust = round((planned - apt) * machine.setup * 2 * noise[1])
     adet = planned - apt - aust

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agent.diagnosis.cells import plant_days
 from agent.diagnosis.html import Child, Markup, el, table
 from agent.diagnosis.losses import CAUSES, Waterfall
 from agent.diagnosis.model import Machine, Report
@@ -16,6 +17,7 @@ from agent.digest.equipment.kpi import PRODUCTS
 from agent.digest.equipment.kpi import kpis as kpis_of
 from agent.digest.equipment.states import STATES
 from agent.digest.report import EquipmentLine, KpiLine
+from agent.digest.windows import DAY
 
 MOST_IN_FULL = 12
 """Machines whose KPIs are shown one by one with numerator and denominator."""
@@ -38,6 +40,8 @@ def timeline(report: Report, words: Words) -> Chapter:
         return
     exact = bool(report.detail.segments)
     yield note(words("timeline.exact" if exact else "timeline.shares"))
+    if any(each.length != DAY for each in plant_days(report.recorded, report.zone)):
+        yield note(words("timeline.clocks"))
     yield from figures(timelines(report, words))
     columns = [words("column.machine"), *(f"#{words(f'state.{state}')}" for state in STATES),
                f"#{words('column.known')}"]  # fmt: skip

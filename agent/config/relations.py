@@ -143,15 +143,17 @@ def _check_state(state: StateSection, names: TagNames, place: Place, problems: P
 
 def _check_state_word(state: StateSection, names: TagNames, place: Place, problems: Problems) -> None:
     tag = names.find(state.tag, (place, "tag"), problems)
-    if tag is not None and tag.kind == "text":
-        problems.add((place, "tag"), f"{show(state.tag)} is text and no number", "name the tag with the state's number")
+    text = tag is not None and tag.kind == "text"
+    if text and state.preset:
+        problems.add((place, "preset"), f"is of numbers, and {show(state.tag)} is text", "write the words in map")
     if not state.map and not state.preset:
         problems.add(place, "has neither map nor preset", 'add map = { 0 = "off", 1 = "executing" }, or a preset')
     for key, value in state.map.items():
         if value not in STATES:
             problems.add(((place, "map"), key), f"{show(value)} is no state", did_you_mean(value, STATES))
-        if tag is not None and not _is_number(key):
-            problems.add(((place, "map"), key), "is no whole number", "write the number that the tag has in this state")
+        if tag is not None and not text and not _is_number(key):
+            remedy = 'write the number that the tag has in this state; for words the tag needs kind = "text"'
+            problems.add(((place, "map"), key), "is no whole number", remedy)
 
 
 def _is_number(key: str) -> bool:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from agent.buffer.batch import Batch
 from agent.digest.columns import heads, shifted
+from agent.digest.equipment.states import code_of
 from agent.digest.equipment.tracks import Tracks
 from agent.digest.scans import Knots, Positions, ScanTimeline, Times
 from agent.digest.spec import DigestSpec
@@ -81,6 +82,9 @@ class Accumulator:
         self._qualities = np.zeros(len(spec.devices) * 256, np.int64)
         rows = {each.row for machine in spec.machines for each in machine.inputs}
         self._tracks = Tracks(rows, self._group, len(spec.groups))
+        words = {each.row for machine in spec.machines for each in machine.state if each.kind == "text"}
+        self._words = spec.series[sorted(words)]
+        """Series that tell a machine's state in text."""
         count = len(spec.series)
         self._quality = np.full(count, _NOTHING, np.uint8)
         self._scan = np.ones(count, np.int64)
@@ -124,9 +128,18 @@ class Accumulator:
         step = np.diff(series)
         in_order = not ((step < 0) | ((step == 0) & (np.diff(time) < 0))).any()
         tag = self._row_of_series[np.clip(series, -1, len(self._row_of_series) - 2)]
-        rows = Rows(tag, time, batch.value, batch.quality)
+        rows = Rows(tag, time, self._values(batch), batch.quality)
         rows = rows.where((tag >= 0) & (time >= self._scans.base) & (time < self._period.end))
         return rows if in_order else _sorted(rows)
+
+    def _values(self, batch: Batch) -> NDArray[np.float64]:
+        if not batch.text or not len(self._words):
+            return batch.value
+        places = np.fromiter(batch.text, np.intp)
+        value = batch.value.copy()
+        for place in places[np.isin(batch.series[places], self._words)].tolist():  # rare: a state that changed
+            value[place] = code_of(batch.text[place])
+        return value
 
     def _take(self, rows: Rows, knots: Knots, *, closing: bool) -> None:
         if not len(rows):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -102,8 +103,8 @@ def spec_of(plant: Configuration) -> DigestSpec:
     return compile_spec(plant, *ids(plant))
 
 
-Sample = tuple[int, float, float, int]
-"""(series id, time in us, value, quality)."""
+Sample = tuple[int, float, float | str, int]
+"""(series id, time in us, value or text, quality)."""
 Scan = tuple[int, int, int]
 """(group id, time in us, late)."""
 
@@ -114,7 +115,8 @@ def batch(samples: Iterable[Sample] = (), scans: Iterable[Scan] = ()) -> Batch:
     return Batch(
         series=np.array([row[0] for row in rows], np.int32),
         time=np.array([row[1] for row in rows], np.int64),
-        value=np.array([row[2] for row in rows], np.float64),
+        value=np.array([math.nan if isinstance(row[2], str) else row[2] for row in rows], np.float64),
+        text={number: row[2] for number, row in enumerate(rows) if isinstance(row[2], str)},
         quality=np.array([row[3] for row in rows], np.uint8),
         scan_group=np.array([run[0] for run in runs], np.int32),
         scan_time=np.array([run[1] for run in runs], np.int64),
@@ -136,7 +138,7 @@ def scenario(path: Path) -> tuple[DigestInputs, dict[str, Any]]:
 
     Times in the folder are seconds from the period's start. ``scans`` holds, by device, lists of
     ``[first, step, count]`` or ``[first, step, count, late]``; ``samples``, by series, ``[time, value]`` or
-    ``[time, value, quality]``, value null for none. ``days``: sums of days before, see :func:`_day`.
+    ``[time, value, quality]``, value null for none, text in quotes. ``days``: sums of days before, see :func:`_day`.
     """
     given = json.loads((path / "input.json").read_text(encoding="utf-8"))
     devices = [
@@ -163,7 +165,7 @@ def scenario(path: Path) -> tuple[DigestInputs, dict[str, Any]]:
         return start + round(seconds * SECOND)
 
     samples = [
-        (series[name], at(row[0]), float("nan") if row[1] is None else float(row[1]), row[2] if len(row) > 2 else 0)
+        (series[name], at(row[0]), _value(row[1]), row[2] if len(row) > 2 else 0)
         for name, rows in given["samples"].items()
         for row in rows
     ]
@@ -186,6 +188,10 @@ def scenario(path: Path) -> tuple[DigestInputs, dict[str, Any]]:
         days=[_day(each, plant.file.gateway.timezone) for each in given.get("days", [])],
     )
     return inputs, json.loads((path / "expected.json").read_text(encoding="utf-8"))
+
+
+def _value(given: float | str | None) -> float | str:
+    return given if isinstance(given, str) else math.nan if given is None else float(given)
 
 
 def _day(given: dict[str, Any], timezone: str) -> Sums:

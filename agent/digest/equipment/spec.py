@@ -11,7 +11,7 @@ from agent.digest import sharing
 from agent.digest.equipment.calendar import Calendar
 from agent.digest.equipment.energy import TO_KW, TO_KWH
 from agent.digest.equipment.presets import preset
-from agent.digest.equipment.states import STATES, PowerLimits, StateRule
+from agent.digest.equipment.states import STATES, PowerLimits, StateRule, code_of
 from agent.digest.proposals import proposals
 
 
@@ -123,9 +123,13 @@ def _rule(state: StateSection, rows: Rows) -> tuple[StateRule | None, tuple[Inpu
         return (StateRule(power=limits), (found,)) if found else (None, ())
     if state.tag not in rows:
         return None, ()
+    row, tag = rows[state.tag]
+    if tag.kind == "text":
+        words = {code_of(word): STATES.index(name) for word, name in state.map.items()}
+        return StateRule(meaning=words), (Input(row=row, kind="text"),)
     meaning = {**(preset(state.preset) if state.preset else {}), **{int(key): each for key, each in state.map.items()}}
     rule = StateRule(meaning={float(value): STATES.index(name) for value, name in meaning.items()})
-    return rule, (Input(row=rows[state.tag][0], kind="state"),)
+    return rule, (Input(row=row, kind="state"),)
 
 
 def _power(rows: Rows, name: str) -> Input | None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from hashlib import sha256
 
 import numpy as np
 
@@ -37,13 +39,20 @@ class PowerLimits:
 class StateRule:
     """How a machine's state is told; one of the three is used.
 
-    ``meaning``: value of a state word → state. ``bits``: state → the bit's tag. ``power``: limits.
+    ``meaning``: value of a state word → state; of text, its :func:`code_of`. ``bits``: state → the bit's tag.
+    ``power``: limits.
     """
 
     meaning: Mapping[float, int] = field(default_factory=dict)
     bits: tuple[int, ...] = ()
     """The states of the bits, in the order in which their step functions are given."""
     power: PowerLimits | None = None
+
+
+@lru_cache(maxsize=4096)
+def code_of(word: str) -> float:
+    """The number that stands for a word where a state is told in text; the same for every machine."""
+    return float(int.from_bytes(sha256(word.strip().encode()).digest()[:6]))
 
 
 def states_of(rule: StateRule, inputs: list[Steps], period: Period, before: int = UNKNOWN) -> Steps:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import logging
 import signal
 from collections.abc import AsyncIterator, Hashable, Iterator, MutableMapping
@@ -18,8 +17,6 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import msgspec
-
 from agent import __version__
 from agent.backoff import Backoff
 from agent.buffer.recorder import Recorder
@@ -27,23 +24,22 @@ from agent.buffer.store import Event, Store
 from agent.clock import Clock, Correction
 from agent.config.difference import difference
 from agent.config.model import Configuration, Device
-from agent.control.effective import effective
-from agent.control.inbox import Addressee, Inbox, ask_for_prescriptions
+from agent.control.inbox import Addressee, Inbox
 from agent.control.journal import Journal
-from agent.control.loop import ask_platform, hear_engineer
+from agent.control.loop import hear_engineer
 from agent.control.mailbox import Mailbox
 from agent.control.prescriptions import Prescriptions, shown
 from agent.control.secrets import EncryptionKey, HidesSecrets
 from agent.control.service import Control, Gateway, compose
 from agent.digest.service import DigestService
 from agent.errors import GongfuError
-from agent.evidence.files import make_folder, write_atomically
 from agent.evidence.identity import Identity
 from agent.health.notify import Notifier
 from agent.health.progress import Progress, Watchdog
 from agent.instance import only_instance
 from agent.snapshot import LatestValue, Snapshot
 from agent.supervisor import DeviceRunner, DeviceSnapshot, Supervisor
+from agent.talk import Talk
 
 log = logging.getLogger(__name__)
 
@@ -52,10 +48,6 @@ FLUSH_DEADLINE = 3.0
 CLOCK_CHECK = 1.0
 HOUSEKEEPING = 60.0
 REFRESH = 2.0
-MAX_PHASE = 30.0
-"""Seconds over which the gateways of a park spread their uploads, at most."""
-HEAD_WAIT = 15.0
-"""Seconds that the first digest waits for the platform's word on where the chain goes on."""
 FULL_RECORD_US = 900_000_000
 """At least every quarter of an hour every point is recorded in full; a digest's period begins with such a record."""
 
@@ -119,10 +111,7 @@ class Agent:
         self.digests = DigestService(
             store, configuration, clock, identity, flush=self.recorder.flush, prescribed=book.prescribed
         )
-        self._folder = journal.folder
-        self._moved = asyncio.Event()
-        """Set when digests shall go to another platform."""
-        self.uplink = self._make_uplink(configuration)
+        self.talk = Talk(self, journal.folder)
         self.supervisor = Supervisor([])
         gateway = Gateway(
             id=lambda: identity.gateway_id,
@@ -210,34 +199,11 @@ class Agent:
         self.configuration = configuration
         self.progress.expect_scans(*_rhythm(configuration))
         await self.supervisor.exchange(runners, off)
-        if change.moves:
-            self.uplink = self._make_uplink(configuration)
-            self._moved.set()
+        if change.moves or "audience" in change.sections:
+            self.talk.change(configuration)
         for runner in runners:
             runner.record_in_full(record_in_full_us(configuration))
         self._report("configuration", "", {"configuration": configuration.hash, "changes": change.lines()[:20]})
-
-    def _make_uplink(self, configuration: Configuration) -> Any:
-        platform = configuration.file.platform
-        if platform is None:
-            return None
-        if platform.ca:
-            # By its content, so that a candidate never replaces what the platform in force is trusted by.
-            name = hashlib.sha256(platform.ca.encode()).hexdigest()[:16]
-            path = self._folder / f"platform-{name}.pem"
-            make_folder(path.parent)
-            write_atomically(path, platform.ca.encode())
-            platform = msgspec.structs.replace(platform, ca_file=str(path))
-        from agent.uplink.outbox import Uplink  # an agent without a platform does without HTTP
-
-        return Uplink(
-            self.store,
-            self.identity,
-            platform,
-            self.clock,
-            wake=self.digests.built,
-            max_phase_s=min(MAX_PHASE, float(configuration.file.digest.period) / 10),
-        )
 
     def _report(self, kind: str, device: str, detail: dict[str, Any]) -> None:
         # A full queue means that the disk has been failing for long; the coverage shows the gap anyway.
@@ -272,18 +238,11 @@ class Agent:
             "digests": self._build_digests(),
             "engineer": hear_engineer(self.control, self._mailbox, self._reload),
             "watchdog": Watchdog(self.notifier, self.progress).run(),
+            **self.talk.rooms(),
         }
-        if self.uplink is not None:
-            rooms["uplink"] = self._talk_to_platform()
-            rooms["configuration"] = self._ask_platform()
-            rooms["prescriptions"] = ask_for_prescriptions(self.inbox, self._prescriber)
         if self.configuration.file.console.listen:
             rooms["console"] = self._serve_console()
         return rooms
-
-    def _tell(self) -> tuple[dict[str, Any], bytes]:
-        file = self.configuration.file
-        return self.snapshot.told_platform(effective(file) if file.remote.allow else None)
 
     async def _flush_for_ever(self) -> None:
         flush = float(self.configuration.file.buffer.flush)
@@ -347,54 +306,16 @@ class Agent:
             await asyncio.sleep(REFRESH)
 
     async def _build_digests(self) -> None:
-        if self.uplink is not None and self.identity.enrolment is not None:
-            # On a disk restored from an old copy the chain goes on elsewhere. A platform that is away must not
-            # hold the digests up for long; what is built meanwhile may have to be set aside and linked anew.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(HEAD_WAIT):
-                    await self.uplink.reconciled.wait()
+        await self.talk.reconciled()
         await self.digests.run()
 
-    async def _ask_platform(self) -> None:
-        # Its questions stay open for a minute, so they go over a connection of their own.
-        while not (self.identity.enrolment and self.configuration.file.remote.allow):  # noqa: ASYNC110 - files change both
-            await asyncio.sleep(REFRESH)
-        client_of: dict[int, Any] = {}
-
-        def client() -> Any:
-            # One a platform: its connection is kept between two questions.
-            if id(self.uplink) not in client_of:
-                client_of.clear()
-                client_of[id(self.uplink)] = self.uplink.beside()
-            return client_of[id(self.uplink)]
-
-        await ask_platform(self.control, client)
-
-    def _prescriber(self) -> Any:
-        return self.uplink.beside() if self.identity.enrolment and self.inbox.asks() else None
-
-    async def _talk_to_platform(self) -> None:
-        while True:
-            self._moved.clear()
-            uplink = self.uplink
-            async with asyncio.TaskGroup() as group:
-                tasks = [
-                    group.create_task(uplink.run(), name="outbox"),
-                    group.create_task(uplink.reporter(self._tell, self.control.changed).run(), name="reporter"),
-                ]
-                await self._moved.wait()
-                for task in tasks:
-                    task.cancel()
-
     async def try_platform(self, configuration: Configuration) -> None:
-        """Ask the platform of a configuration for its head. Raises GongfuError."""
-        candidate = self._make_uplink(configuration)
-        if candidate is not None and self.identity.enrolment is not None:
-            await candidate.ask()
+        """As :meth:`Talk.try_platform`."""
+        await self.talk.try_platform(configuration)
 
     def reached_since(self, time_us: int) -> bool:
-        """Whether the platform in force has answered since then (UTC microseconds)."""
-        return self.uplink is None or self.uplink.snapshot().contact_us >= time_us
+        """As :meth:`Talk.reached_since`."""
+        return self.talk.reached_since(time_us)
 
     def _shown_prescriptions(self) -> list[dict[str, Any]]:
         return shown(self._book, self.clock.now(), ZoneInfo(self.configuration.file.gateway.timezone))

@@ -19,6 +19,7 @@ from agent.health.host import HostProbe
 from agent.health.model import ConfigState
 from agent.health.progress import Progress
 from agent.health.status import (
+    AudienceStatus,
     ConfigStatus,
     DigestStatus,
     LossStatus,
@@ -43,6 +44,15 @@ class UplinkSource(Protocol):
     """What is read of the uplink."""
 
     def snapshot(self) -> UplinkSnapshot: ...
+
+
+class TalkSource(Protocol):
+    """What is read of :class:`agent.talk.Talk`."""
+
+    @property
+    def uplink(self) -> UplinkSource | None: ...
+    @property
+    def audiences(self) -> Mapping[str, UplinkSource]: ...
 
 
 class Standing(Protocol):
@@ -81,7 +91,9 @@ class Rooms(Protocol):
     recorder: Recorder
     progress: Progress
     supervisor: Supervisor
-    uplink: UplinkSource | None
+
+    @property
+    def talk(self) -> TalkSource: ...
 
     @property
     def control(self) -> ControlSource: ...
@@ -108,6 +120,8 @@ class Snapshot:
         self._stats = Stats(bytes=0, samples=0, oldest=None, bytes_written=0)
         self._digests: DigestStatus | None = None
         self._ledger: dict[str, LossStatus] = {}
+        self._streams: dict[str, tuple[dict[str, int], int]] = {}
+        """By audience: digests by state, and when the last one was accepted."""
 
     @property
     def store(self) -> Store:
@@ -122,6 +136,13 @@ class Snapshot:
         settled = [await store.last_settled(state) for state in ("accepted", "rejected")]
         self._digests = digest_status(await store.digest_counts(), await store.last_digest(), *settled)
         self._ledger = ledger_status(await store.losses(now - LEDGER_SPAN_US, now))
+        names = dict.fromkeys((*rooms.talk.audiences, *(name for name in await store.streams() if name)))
+        self._streams = {name: await self._stream(name) for name in names}
+
+    async def _stream(self, name: str) -> tuple[dict[str, int], int]:
+        chain = self._rooms.store.stream_of(name)
+        last = await chain.last_settled("accepted")
+        return await chain.digest_counts(), last.settled if last else 0
 
     def status(self, *, with_host: bool = True) -> Status:
         """The status now; ``with_host``: also how the machine is, which takes a library to find out."""
@@ -143,9 +164,26 @@ class Snapshot:
             digests=self._digests or DigestStatus(built=0, pending=0, accepted=0, rejected=0, last_accepted=None),
             config=self._config(),
             ledger=self._ledger,
-            uplink=_uplink_status(rooms.uplink.snapshot()) if rooms.uplink else None,
+            uplink=_uplink_status(rooms.talk.uplink.snapshot()) if rooms.talk.uplink else None,
             host=self._host.sample() if with_host else None,
+            audiences=[self._audience(name, *found) for name, found in self._streams.items()],
             stalled=rooms.progress.stalled(),
+        )
+
+    def _audience(self, name: str, counts: Mapping[str, int], settled: int) -> AudienceStatus:
+        source = self._rooms.talk.audiences.get(name)
+        uplink = source.snapshot() if source else None
+        return AudienceStatus(
+            name=name,
+            state=uplink.state if uplink else "removed",
+            pending=counts["pending"],
+            accepted=counts["accepted"],
+            rejected=counts["rejected"],
+            last_accepted=iso(settled),
+            url=uplink.url if uplink else "",
+            last_contact=iso(uplink.contact_us) if uplink else None,
+            last_error=uplink.last_error if uplink else "",
+            remedy=uplink.remedy if uplink else "",
         )
 
     def told_platform(self, effective_config: Mapping[str, Any] | None) -> tuple[dict[str, Any], bytes]:

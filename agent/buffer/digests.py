@@ -87,8 +87,13 @@ class Digests(Settings):
 
     async def streams(self) -> list[str]:
         """Every stream that has digests, the gateway's own first."""
-        rows = await self._db.read("SELECT stream FROM digest UNION SELECT stream FROM digest_aside ORDER BY 1")
-        return [stream for (stream,) in rows]
+        # From one to the next in the index, past all of its digests: the status asks every few seconds.
+        rows = await self._db.read(
+            "WITH RECURSIVE some (name) AS (SELECT MIN(stream) FROM digest UNION ALL"
+            " SELECT (SELECT MIN(stream) FROM digest WHERE stream > name) FROM some WHERE name IS NOT NULL)"
+            " SELECT name FROM some WHERE name IS NOT NULL"
+        )
+        return [name for (name,) in rows]
 
     async def _digests(self, tail: str, *arguments: Any) -> list[DigestRecord]:
         rows = await self._db.read(f"SELECT {_READ} FROM digest WHERE stream = ? {tail}", (self.stream, *arguments))

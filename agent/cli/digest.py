@@ -15,18 +15,21 @@ from zoneinfo import ZoneInfo
 from agent.cli.main import parser_for
 from agent.cli.stores import in_force, reading
 from agent.cli.times import iso
+from agent.config.problems import did_you_mean
 from agent.errors import GongfuError
 from agent.table import table
 
 if TYPE_CHECKING:
     from agent.buffer.records import DigestRecord
     from agent.buffer.store import Store
+    from agent.buffer.streams import Stream
     from agent.config.model import Configuration
 
 EXAMPLE = """  gongfu-edge digest list
   gongfu-edge digest show 12
   gongfu-edge digest show --day 2026-11-23
   gongfu-edge digest preview
+  gongfu-edge digest preview --audience park
   gongfu-edge digest export evidence/
   gongfu-edge digest verify evidence/ --keys keys.jwks
   gongfu-edge digest table findings > findings.json"""
@@ -46,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
     for kind in ("day", "week", "month"):
         which.add_argument(f"--{kind}", metavar="2026-11-23", help=f"the {kind} of the plant that holds this date")
     commands.add_parser("preview", help="the running period as it would be reported now")
-    export = commands.add_parser("export", help="<seq>.json, <seq>.json.jws and keys.jwks into a folder")
+    export = commands.add_parser("export", help="<seq>.json, <seq>.json.jws, keys.jwks; audiences in folders below")
     export.add_argument("directory", type=Path)
     verify = commands.add_parser(
         "verify", help="check signatures, sequence, chain, and days by their parts; needs no agent"
@@ -61,6 +64,8 @@ def main(arguments: Sequence[str]) -> int:
     )
     tables = commands.add_parser("table", help="the table in force that indicators or findings follow, as JSON")
     tables.add_argument("name", choices=("indicators", "findings"))
+    for each in (listing, show, export, commands.choices["preview"]):
+        each.add_argument("--audience", default="", metavar="NAME", help="those for an [[audience]]")
     for each in (listing, show, export, verify, tables, commands.choices["preview"]):
         each.add_argument("--config", type=Path, default=argparse.SUPPRESS, metavar="FILE")
     options = parser.parse_args(arguments)
@@ -92,10 +97,11 @@ async def _run(options: Namespace) -> int:
     if options.action == "table":
         return _table(options.name, in_force(options.config))
     if options.action == "preview":
-        return await _preview(in_force(options.config))
+        return await _preview(in_force(options.config), options.audience)
     of_sums = options.action == "show" and options.seq is None
     configuration = in_force(options.config) if of_sums else load(options.config)
-    async with reading(configuration) as store:
+    async with reading(configuration) as whole:
+        store = await _chain(whole, configuration, options.audience)
         if options.action == "list":
             rows = [
                 (str(each.seq), each.kind, iso(each.start), iso(each.end), each.state, str(len(each.body)), each.reason)
@@ -104,26 +110,42 @@ async def _run(options: Namespace) -> int:
             print(table(("seq", "kind", "from", "to", "state", "bytes", "reason"), rows))
             return 0
         if of_sums:
-            return await _show_summary(options, configuration, store)
+            return await _show_summary(options, configuration, whole)
         if options.action == "show":
             record = await store.digest(options.seq)
             if record is None:
-                raise GongfuError(f"there is no digest {options.seq}", remedy="see: gongfu-edge digest list")
+                remedy = f"see: gongfu-edge digest list{f' --audience {options.audience}' if options.audience else ''}"
+                raise GongfuError(f"there is no digest {options.seq}", remedy=remedy)
             _print(record.body)
             return 0
-        count = 0
-        options.directory.mkdir(parents=True, exist_ok=True)
-        for record in reversed(await store.digests(limit=1_000_000)):
-            _write(record, options.directory / f"{record.seq}.json")
-            count += 1
-        aside = await store.set_aside()
-        for each in aside:
-            _write(each.record, options.directory / "set-aside" / f"{each.number}-{each.record.seq}.json")
+        if options.action == "export":
+            # The gateway's own chain, and that of each audience beside it; or the one that is asked for.
+            for name in [options.audience] if options.audience else await whole.streams() or [""]:
+                await _export(whole.stream_of(name), options.directory / name)
     _export_keys(configuration, options.directory)
-    print(f"{count} digests written to {options.directory}")
+    return 0
+
+
+async def _chain(store: Store, configuration: Configuration, audience: str) -> Store | Stream:
+    known = {*(each.name for each in configuration.file.audience), *await store.streams()} - {""}
+    if audience and audience not in known:
+        remedy = did_you_mean(audience, sorted(known)) or "add [[audience]] with that name"
+        raise GongfuError(f'there is no audience "{audience}"', remedy=remedy)
+    return store.stream_of(audience)
+
+
+async def _export(chain: Store | Stream, directory: Path) -> None:
+    count = 0
+    directory.mkdir(parents=True, exist_ok=True)
+    for record in reversed(await chain.digests(limit=1_000_000)):
+        _write(record, directory / f"{record.seq}.json")
+        count += 1
+    aside = await chain.set_aside()
+    for each in aside:
+        _write(each.record, directory / "set-aside" / f"{each.number}-{each.record.seq}.json")
+    print(f"{count} digests written to {directory}")
     if aside:
         print(f"{len(aside)} that are no part of the chain (this disk was restored) written to set-aside/ there")
-    return 0
 
 
 def _table(name: str, configuration: Configuration) -> int:
@@ -171,17 +193,21 @@ def _export_keys(configuration: Configuration, directory: Path) -> None:
     (directory / "keys.jwks").write_text(json.dumps(identity.public_jwks(), indent=2) + "\n", encoding="ascii")
 
 
-async def _preview(configuration: Configuration) -> int:
+async def _preview(configuration: Configuration, audience: str) -> int:
     from agent.clock import Clock
     from agent.control.prescriptions import Prescriptions
     from agent.digest.service import DigestService
     from agent.evidence.identity import Identity
 
+    names = [each.name for each in configuration.file.audience]
+    if audience and audience not in names:
+        remedy = did_you_mean(audience, names) or "add [[audience]] with that name"
+        raise GongfuError(f'there is no audience "{audience}" in {configuration.path}', remedy=remedy)
     async with reading(configuration) as store:  # first: where nothing runs, no identity shall be made
         data_dir = Path(configuration.file.gateway.data_dir)
         identity, book = Identity.load_or_create(data_dir / "identity"), Prescriptions(data_dir / "prescriptions")
         service = DigestService(store, configuration, Clock(), identity, prescribed=book.prescribed)
-        _print(await service.preview())
+        _print(await service.preview(audience))
     return 0
 
 

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent.cli.main import parser_for
+from agent.errors import GongfuError
+
+if TYPE_CHECKING:
+    from agent.config.model import AudienceSection, FileSection
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -15,6 +20,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--url", required=True, help="the platform's base URL, as in [platform] url")
     parser.add_argument("--token", required=True, help="one-time token from the platform")
+    parser.add_argument("--audience", default="", metavar="NAME", help="for an [[audience]] with a platform of its own")
     options = parser.parse_args(arguments)
     from agent.config.parse import load
     from agent.control.secrets import EncryptionKey
@@ -22,17 +28,20 @@ def main(arguments: Sequence[str]) -> int:
     from agent.uplink.enrol import enroll
 
     file = load(options.config).file
-    platform = file.platform
+    way = _audience(file, options.audience) if options.audience else file.platform
     folder = Path(file.gateway.data_dir) / "identity"
-    before = Identity.load_or_create(folder).enrolment
-    encryption_key = EncryptionKey.load_or_create(folder)
+    identity = Identity.load_or_create(folder)
+    before = (identity.persona(options.audience) if options.audience else identity).enrolment
+    # Only the platform that the gateway belongs to configures it, and seals secrets for it.
+    encryption_key = None if options.audience else EncryptionKey.load_or_create(folder)
     enrolled = enroll(
         options.url,
         options.token,
         folder,
-        encryption_key=encryption_key.public_jwk(),
-        ca_file=platform.ca_file if platform else "",
-        proxy=platform.proxy.plain if platform else "",
+        encryption_key=encryption_key.public_jwk() if encryption_key else None,
+        ca_file=way.ca_file if way else "",
+        proxy=way.proxy.plain if way else "",
+        audience=options.audience,
     )
     again = " again" if before else ""
     instead = ""
@@ -41,7 +50,27 @@ def main(arguments: Sequence[str]) -> int:
     print(f"enrolled{again} as {enrolled.gateway_id} at {enrolled.url}{instead}")
     if enrolled.enterprise and enrolled.enterprise != file.enterprise.name:
         print(f'note: the platform expects "{enrolled.enterprise}"; [enterprise] name is "{file.enterprise.name}"')
-    print(f"secrets for this gateway are sealed for key {encryption_key.thumbprint}")
-    if platform is None or platform.url.rstrip("/") != options.url.rstrip("/"):
-        print(f'next: set [platform] url = "{options.url}" in {options.config} and restart the agent')
+    if encryption_key:
+        print(f"secrets for this gateway are sealed for key {encryption_key.thumbprint}")
+    if way is None or way.url.rstrip("/") != options.url.rstrip("/"):
+        table = f'url of [[audience]] "{options.audience}"' if options.audience else "[platform] url"
+        print(f'next: set {table} = "{options.url}" in {options.config} and restart the agent')
     return 0
+
+
+def _audience(file: FileSection, name: str) -> AudienceSection:
+    from agent.config.model import OWN_PLATFORM
+    from agent.config.problems import did_you_mean
+
+    found = next((each for each in file.audience if each.name == name), None)
+    if found is None:
+        names = [each.name for each in file.audience]
+        raise GongfuError(
+            f'there is no audience "{name}"', remedy=did_you_mean(name, names) or "add [[audience]] with that name"
+        )
+    if found.url == OWN_PLATFORM:
+        raise GongfuError(
+            f'audience "{name}" is at the platform that the gateway belongs to',
+            remedy="enrol there, without --audience",
+        )
+    return found

@@ -18,7 +18,9 @@ def main(arguments: Sequence[str]) -> int:
     parser = parser_for("ledger", example="  gongfu-edge ledger --from 7d\n  gongfu-edge ledger --uploads")
     parser.add_argument("--from", dest="start", default="7d", metavar="T", help="begin (default: 7d ago)")
     parser.add_argument("--to", dest="end", default="now", metavar="T", help="end (default: now)")
-    parser.add_argument("--uploads", action="store_true", help="what left the plant, to whom it may concern")
+    parser.add_argument(
+        "--uploads", action="store_true", help="every request that left the plant: when, how much, to whom"
+    )
     return asyncio.run(_show(parser.parse_args(arguments)))
 
 
@@ -35,12 +37,14 @@ async def _show(options: Namespace) -> int:
                     iso(each.time),
                     each.kind,
                     "" if each.seq is None else str(each.seq),
+                    each.audience or "platform",
+                    each.host,
                     str(each.bytes),
                     str(each.status),
                 )
                 for each in await store.uploads(start, end)
             ]
-            print(table(("time", "kind", "seq", "bytes", "answer"), rows))
+            print(table(("time", "kind", "seq", "to", "at", "bytes", "answer"), rows))
         else:
             losses = [
                 (iso(each.start), iso(each.end), each.cause, each.device, each.series, str(each.count))

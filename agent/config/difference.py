@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from agent.config.canonical import device_form
 from agent.config.model import Configuration, Device, Tag
 
-LIVE = ("device", "equipment", "digest", "enterprise", "remote")
+LIVE = ("device", "equipment", "digest", "enterprise", "remote", "audience")
 """Sections that a running agent takes over; the others need a restart."""
 
 

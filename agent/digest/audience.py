@@ -40,6 +40,8 @@ NOT_GRANTED = "told only to whom all equipment is granted"
 """Why an indicator of the whole plant is null in a digest about some of its machines."""
 OF_CHAIN = ("digest_", "head_ahead")
 """How causes of the ledger begin that are about a chain of digests, and so of no concern to another audience."""
+_PLACE = ("schema", "kind", "parts", "shift")
+"""Members that say what a digest is, and which others it is made of."""
 _COUNTED = ("expected", "good", "uncertain", "bad", "missing", "late", "disconnects")
 
 
@@ -167,16 +169,17 @@ class View:
         lines: tuple[FindingLine, ...] = told["findings"] or ()
         spoken = {each.rule for each in lines if each.status == "found"}
         words = {} if made.rules is UNSET else {rule: each for rule, each in made.rules.items() if rule in spoken}
-        return msgspec.structs.replace(
-            made,
+        told |= {
             # A configuration is no audience's business but that of whoever configures.
-            header=msgspec.structs.replace(made.header, audience=self.audience, config_hash="", revision=0),
-            granted=self._granted,
-            findings_assessed=made.findings_assessed if "findings" in self.sections else UNSET,
-            rules=words if "findings" in self.sections else UNSET,
-            tables={key: name for key, name in named.items() if tables.get(key) in self.sections} or UNSET,
-            **told,
-        )
+            "header": msgspec.structs.replace(made.header, audience=self.audience, config_hash="", revision=0),
+            "granted": self._granted,
+            "findings_assessed": made.findings_assessed if "findings" in self.sections else UNSET,
+            "rules": words if "findings" in self.sections else UNSET,
+            "tables": {key: name for key, name in named.items() if tables.get(key) in self.sections} or UNSET,
+        }
+        # What comes to be told one day is told to nobody else until it is granted here.
+        rest = dict.fromkeys({*made.__struct_fields__} - {*told, *_PLACE}, UNSET)
+        return msgspec.structs.replace(made, **rest, **told)
 
     def _named(self, made: Digest, spec: DigestSpec) -> dict[str, object]:
         machines = self.machines or frozenset()

@@ -8,10 +8,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 import msgspec
+from msgspec import UNSET
 
 from agent.buffer.records import DigestAside, DigestRecord, Place, RollupRecord
 from agent.buffer.room import FOREVER
-from agent.config.model import Configuration
+from agent.config.model import OWN_PLATFORM, Configuration
 from agent.digest.audience import EVERYTHING, View, views_of
 from agent.digest.chain import next_link, relinked
 from agent.digest.report import Digest, encode
@@ -52,6 +53,7 @@ class Signer(Protocol):
     @property
     def gateway_id(self) -> str: ...
     def sign_detached(self, payload: bytes) -> str: ...
+    def persona(self, audience: str) -> Signer: ...
 
 
 class Links:
@@ -66,6 +68,7 @@ class Links:
     def configure(self, configuration: Configuration) -> None:
         """Tell those who are in this configuration from now on."""
         self.views = views_of(configuration.file)
+        self._apart = {each.name for each in configuration.file.audience if each.url != OWN_PLATFORM}
 
     def view(self, audience: str) -> View:
         """What this audience may know."""
@@ -107,7 +110,7 @@ class Links:
     async def link(self, view: View, kind: str, span: Period, told: Callable[[View], Digest]) -> DigestRecord:
         """The next link of one chain, signed; it is not added yet."""
         seq, previous = await next_link(self._store.stream_of(view.audience))
-        body = await asyncio.to_thread(_body, told, view, seq, previous)
+        body = await asyncio.to_thread(lambda: encode(self.placed(told(view), seq, previous)))
         blank = DigestRecord(seq, kind, span.start, span.end, "", "", b"", "", stream=view.audience)
         return await self.signed(blank, seq, previous, body)
 
@@ -161,12 +164,9 @@ class Links:
         log.info("of the digests%s set aside, %d follow the platform's chain%s; it has the periods of %d others",
                  whose, count, places, superseded)  # fmt: skip
 
-
-def _body(told: Callable[[View], Digest], view: View, seq: int, previous: str) -> bytes:
-    return encode(placed(told(view), seq, previous))
-
-
-def placed(digest: Digest, seq: int, previous: str) -> Digest:
-    """The digest in this place of its chain."""
-    header = msgspec.structs.replace(digest.header, seq=seq, previous=previous)
-    return msgspec.structs.replace(digest, header=header)
+    def placed(self, digest: Digest, seq: int, previous: str) -> Digest:
+        """The digest in this place of its chain, from the gateway that the audience's platform knows. Reads a file."""
+        header = msgspec.structs.replace(digest.header, seq=seq, previous=previous)
+        if header.audience is not UNSET and header.audience in self._apart:
+            header = msgspec.structs.replace(header, gateway=self._identity.persona(header.audience).gateway_id)
+        return msgspec.structs.replace(digest, header=header)

@@ -20,7 +20,7 @@ from agent.digest.build import Known, conclude
 from agent.digest.chain import next_link
 from agent.digest.effect import local_date
 from agent.digest.inputs import DigestInputs, Facts
-from agent.digest.links import Chain, Links, Signer, placed
+from agent.digest.links import Chain, Links, Signer
 from agent.digest.prescriptions import Prescribed, lines, look_back, to_be_told
 from agent.digest.report import PrescriptionLine, encode
 from agent.digest.rolling import Rolling
@@ -115,6 +115,16 @@ class DigestService:
         self._epoch_from: int | None = None
         """How far digests had come when the running epoch of the clock began; None: it begins now."""
         self.built = asyncio.Event()
+        self._listeners = [self.built]
+
+    def listen(self) -> asyncio.Event:
+        """Set whenever a digest was added, as :attr:`built`, for somebody else who waits."""
+        self._listeners.append(asyncio.Event())
+        return self._listeners[-1]
+
+    def _tell_listeners(self) -> None:
+        for event in self._listeners:
+            event.set()
 
     async def configure(self, configuration: Configuration) -> None:
         """Report by another configuration from the running period on.
@@ -201,7 +211,7 @@ class DigestService:
             if not await self._links.undecided():
                 return
             await self._links.relink(await self._schedule.start(), self._schedule, self._complete)
-        self.built.set()
+        self._tell_listeners()
 
     def _spans(self, time: int) -> list[Rolled]:
         return self._rolling.spans(time)
@@ -216,7 +226,7 @@ class DigestService:
                 return False
             for view in views:
                 await self._complete(view, following)
-        self.built.set()
+        self._tell_listeners()
         return True
 
     async def _complete(self, view: View, following: int) -> None:
@@ -239,7 +249,7 @@ class DigestService:
         known, _ = await self._concluded(inputs, await self._observed(period, spec))
         place = await next_link(self._store.stream_of(audience))
         view = self._links.view(audience)
-        return await asyncio.to_thread(lambda: encode(placed(known.told(view), *place)))
+        return await asyncio.to_thread(lambda: encode(self._links.placed(known.told(view), *place)))
 
     async def _until_next(self) -> float:
         end = self._windows.end_of(await self._schedule.start())
@@ -259,7 +269,7 @@ class DigestService:
             known, kept = await self._concluded(inputs, seen)
             sums = self._sums(inputs, kept)
             record = await self._links.publish(period, known.told, self._schedule, sums=sums)
-        self.built.set()
+        self._tell_listeners()
         log.debug("digest %d: %s to %s, %d bytes", record.seq, iso(period.start), iso(period.end), len(record.body))
         return True
 

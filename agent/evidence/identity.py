@@ -1,7 +1,8 @@
 """The gateway as an identity: an Ed25519 key made on the device, that never leaves it.
 
 ``identity/key.json`` (mode 0600) is the private key as a JWK; ``identity/enrolment.json`` is what the
-platform answered when the gateway was enrolled.
+platform answered when the gateway was enrolled, and ``enrolment-<audience>.json`` what the platform of an
+audience did.
 """
 
 from __future__ import annotations
@@ -43,9 +44,10 @@ class Enrolment(msgspec.Struct, frozen=True):
 class Identity:
     """The key and, after enrolment, the name that the platform gave it."""
 
-    def __init__(self, folder: Path, key: OKPKey, enrolment: Enrolment | None) -> None:
+    def __init__(self, folder: Path, key: OKPKey, enrolment: Enrolment | None, file: str = _ENROLMENT) -> None:
         self._folder = folder
         self._key = key
+        self._file = file
         self.thumbprint: str = key.thumbprint()
         """RFC 7638, base64url; the ``kid`` of every signature."""
         self.enrolment = enrolment
@@ -70,6 +72,11 @@ class Identity:
                 remedy="run as the user that owns the data directory, or as root",
             ) from error
 
+    def persona(self, audience: str) -> Identity:
+        """The same key, as an audience's own platform knows it: with the enrolment there."""
+        file = f"enrolment-{audience}.json"
+        return Identity(self._folder, self._key, _load_enrolment(self._folder / file), file)
+
     @property
     def gateway_id(self) -> str:
         """The enrolled id, or before that ``gw-`` and 16 hex digits of the key's thumbprint."""
@@ -82,13 +89,13 @@ class Identity:
 
     def refresh(self) -> bool:
         """Take over an enrolment that was made meanwhile; returns whether there is one."""
-        self.enrolment = _load_enrolment(self._folder / _ENROLMENT)
+        self.enrolment = _load_enrolment(self._folder / self._file)
         return self.enrolment is not None
 
     def save_enrolment(self, gateway_id: str, url: str, admins: dict[str, Any], enterprise: str = "") -> None:
         """Keep what the platform answered."""
         self.enrolment = Enrolment(gateway_id, url, admins, enterprise)
-        write_atomically(self._folder / _ENROLMENT, msgspec.json.encode(self.enrolment))
+        write_atomically(self._folder / self._file, msgspec.json.encode(self.enrolment))
 
     def public_jwk(self) -> dict[str, Any]:
         """The public key as a JWK with ``kid`` and ``alg``."""

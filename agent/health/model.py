@@ -110,6 +110,22 @@ class UplinkStatus(_Part, frozen=True):
     max_bytes_per_day: int = 0
 
 
+class AudienceStatus(_Part, frozen=True):
+    """Digests for a further audience."""
+
+    name: str
+    state: Literal["starting", "connected", "waiting", "failing", "refused", "removed"]
+    """``removed``: it is not configured any more; its digests are kept and not sent."""
+    pending: int
+    accepted: int
+    rejected: int
+    last_accepted: str | None
+    url: str = ""
+    last_contact: str | None = None
+    last_error: str = ""
+    remedy: str = ""
+
+
 class Health(_Part, frozen=True):
     """Whether the agent does what it is there for; ``/healthz`` answers 503 when not."""
 
@@ -138,6 +154,7 @@ class Status(_Part, frozen=True):
     """By cause."""
     uplink: UplinkStatus = UplinkStatus(state="off")
     host: Host | None = None
+    audiences: tuple[AudienceStatus, ...] = ()
 
 
 def encode(status: Status) -> bytes:

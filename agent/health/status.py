@@ -12,6 +12,7 @@ import msgspec
 from agent.buffer.records import DigestRecord, Loss, Stats
 from agent.health.host import Host
 from agent.health.model import (
+    AudienceStatus,
     BufferStatus,
     ClockStatus,
     ConfigStatus,
@@ -30,6 +31,7 @@ from agent.health.model import (
 from agent.health.text import render
 
 __all__ = [
+    "AudienceStatus",
     "BufferStatus",
     "ClockStatus",
     "ConfigStatus",
@@ -111,6 +113,7 @@ def assemble(
     ledger: Mapping[str, LossStatus],
     uplink: UplinkStatus | None = None,
     host: Host | None = None,
+    audiences: Sequence[AudienceStatus] = (),
     stalled: str = "",
 ) -> Status:
     """Make the status of what the rooms say; ``stalled`` is ``Progress.stalled()``."""
@@ -123,7 +126,7 @@ def assemble(
         version=version,
         time=stamp(now_us),
         uptime_s=round(uptime_s, 1),
-        health=judge(clock_part, device_parts, buffer, digests, config, uplink, stalled),
+        health=judge(clock_part, device_parts, buffer, digests, config, uplink, stalled, audiences),
         clock=clock_part,
         devices=device_parts,
         buffer=buffer,
@@ -132,6 +135,7 @@ def assemble(
         ledger=dict(ledger),
         uplink=uplink,
         host=host,
+        audiences=tuple(audiences),
     )
 
 
@@ -143,6 +147,7 @@ def judge(
     config: ConfigStatus,
     uplink: UplinkStatus,
     stalled: str = "",
+    audiences: Sequence[AudienceStatus] = (),
 ) -> Health:
     """Healthy means that data flows to disk, not that the process lives (L20).
 
@@ -166,6 +171,11 @@ def judge(
         warnings.append("the clock is not trusted: no NTP, no platform")
     if uplink.state in ("failing", "refused"):
         warnings.append(f"the platform takes no digests: {uplink.last_error or uplink.state}")
+    for audience in audiences:
+        if audience.state in ("failing", "refused"):
+            warnings.append(f"{audience.name} gets no digests: {audience.last_error or audience.state}")
+        if audience.rejected and audience.state != "removed":
+            warnings.append(f"the platform rejected {audience.rejected} digests for {audience.name}")
     if digests.rejected:
         warnings.append(f"the platform rejected {digests.rejected} digests: {digests.last_rejection or 'no reason'}")
     if config.status == "FAILED":

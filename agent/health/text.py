@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from agent.health.model import BufferStatus, DeviceStatus, Status, UplinkStatus
+from agent.health.model import AudienceStatus, BufferStatus, DeviceStatus, Status, UplinkStatus
 from agent.table import table
 
 _SHOWN_FAULTS = 5
@@ -63,6 +63,7 @@ def _facts(status: Status) -> str:
         ("config", f"{status.config.source}, {status.config.running_hash[:12]}"
                    + (f", {status.config.status}" if status.config.status != "UNSET" else "")),
     ]  # fmt: skip
+    rows += [(f"to {each.name}", _audience(each, status)) for each in status.audiences]
     if status.host is not None:
         host = status.host
         heat = "" if host.temperature_c is None else f", {host.temperature_c:.0f} °C"
@@ -88,6 +89,17 @@ def _uplink(uplink: UplinkStatus, status: Status) -> str:
     return (
         f"{uplink.state}, {uplink.url}, last contact {_ago(uplink.last_contact, status)}, "
         f"{size(uplink.bytes_today)}{budget} today" + (f"; {uplink.last_error}" if uplink.last_error else "")
+    )
+
+
+def _audience(audience: AudienceStatus, status: Status) -> str:
+    digests = f"{audience.pending} digests pending, {audience.accepted} accepted, {audience.rejected} rejected"
+    if audience.state == "removed":
+        return f"not configured any more, nothing is sent; {digests}"
+    return (
+        f"{audience.state}, {audience.url}, last contact {_ago(audience.last_contact, status)}; {digests}"
+        + (f"; {audience.last_error}" if audience.last_error else "")
+        + (f" → {audience.remedy}" if audience.remedy else "")
     )
 
 

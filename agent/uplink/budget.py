@@ -9,7 +9,8 @@ connection), and ``gongfu-edge enroll``, which a person runs once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -29,7 +30,7 @@ class UploadLedger(Protocol):
     """What is asked of the store."""
 
     async def add_upload(self, upload: Upload) -> None: ...
-    async def uploaded_bytes(self, since_us: int, kind: str = "") -> int: ...
+    async def uploaded_bytes(self, since_us: int, kind: str = "", audiences: Sequence[str] | None = None) -> int: ...
 
 
 class BudgetClock(Protocol):
@@ -50,11 +51,16 @@ class Reserved:
 class Budget:
     """The bytes of one day, shared by everything that sends; survives a restart through the upload ledger."""
 
-    def __init__(self, ledger: UploadLedger, clock: BudgetClock, max_bytes: int) -> None:
+    def __init__(
+        self, ledger: UploadLedger, clock: BudgetClock, max_bytes: int, audiences: Sequence[str] | None = None
+    ) -> None:
+        """``audiences``: whose chains go there; None: all there are."""
+        self._audiences = audiences
         self._ledger = ledger
         self._clock = clock
         self.max_bytes = max_bytes
         self._day = -1
+        self._loading = asyncio.Lock()
         self._spent: dict[str, int] = {}
         """Bytes of ``_day`` by kind; under ``""`` those of every kind."""
 
@@ -94,11 +100,16 @@ class Budget:
             self._spent[each] = self._spent.get(each, 0) + size
 
     async def _load(self) -> None:
-        day = self._clock.now() // DAY_US
-        if day != self._day:
-            with _disk_willing():
-                spent = {kind: await self._ledger.uploaded_bytes(day * DAY_US, kind) for kind in ("", *SHARES)}
-            self._day, self._spent = day, spent
+        # One at a time: what another has reserved meanwhile must not be forgotten.
+        async with self._loading:
+            day = self._clock.now() // DAY_US
+            if day != self._day:
+                with _disk_willing():
+                    spent = {
+                        kind: await self._ledger.uploaded_bytes(day * DAY_US, kind, self._audiences)
+                        for kind in ("", *SHARES)
+                    }
+                self._day, self._spent = day, spent
 
     def _held(self, reason: str) -> Held:
         left_s = (DAY_US - self._clock.now() % DAY_US) / 1e6

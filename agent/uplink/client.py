@@ -49,7 +49,12 @@ class NotOffered(Exception):
 class Client:
     """Requests of one gateway to one platform; each is counted in the day's budget."""
 
-    def __init__(self, identity: Bearer, clock: UplinkClock, transport: Transport, budget: Budget) -> None:
+    def __init__(
+        self, identity: Bearer, clock: UplinkClock, transport: Transport, budget: Budget, stream: str = ""
+    ) -> None:
+        """``stream``: the audience whose digests are sent; empty: the gateway's own."""
+        self._stream = stream
+        self._chain = f"/streams/{stream}/digests" if stream else "/digests"
         self._identity = identity
         self._clock = clock
         self._transport = transport
@@ -59,7 +64,7 @@ class Client:
 
     async def head(self) -> Head:
         """The newest digest that the platform has. Raises Held."""
-        answer = await self._ask("GET", "/digests/head", kind="head")
+        answer = await self._ask("GET", f"{self._chain}/head", kind="head")
         head = read_head(answer) if answer.status == 200 else None
         if head is not None:
             return head
@@ -70,7 +75,7 @@ class Client:
     async def offer(self, record: DigestRecord) -> Accepted | Rejected | Conflict:
         """Offer a digest; what the platform decided. Raises Held when it decided nothing."""
         headers = {"Content-Encoding": "gzip", "Digest-Signature": record.jws}
-        answer = await self._send(f"/digests/{record.seq}", compress(record.body), headers, record.seq, "digest")
+        answer = await self._send(f"{self._chain}/{record.seq}", compress(record.body), headers, record.seq, "digest")
         verdict = judge_digest(answer, record.seq, record.hash)
         if isinstance(verdict, Unauthorized | Later):
             raise held_by(verdict)
@@ -164,6 +169,7 @@ class Client:
             sent = error.sent
             raise Held(str(error), error.remedy) from error
         finally:
-            await self._budget.settle(reserved, Upload(self._clock.now(), seq, kind, sent, status))
+            upload = Upload(self._clock.now(), seq, kind, sent, status, self._stream, self._transport.host)
+            await self._budget.settle(reserved, upload)
         self.contact_us = self._clock.now()
         return answer

@@ -33,15 +33,18 @@ def enroll(
     encryption_key: Mapping[str, Any] | None = None,
     ca_file: str = "",
     proxy: str = "",
+    audience: str = "",
 ) -> Enrolment:
     """Make the key in ``folder`` known to the platform at ``url`` and keep what it answers.
 
-    ``encryption_key``: JWK of the key that secrets in this gateway's configuration are sealed for.
+    ``encryption_key``: JWK of the key that secrets in this gateway's configuration are sealed for. ``audience``:
+    whose platform it is, where it is not the one that the gateway belongs to.
 
     May be repeated: the same key and token get the same answer. Raises GongfuError; nothing is kept then.
     """
     transport = Transport(url, ca_file=ca_file, proxy=proxy)
     identity = Identity.load_or_create(folder)
+    identity = identity.persona(audience) if audience else identity
     request: dict[str, Any] = {
         "token": token.strip(),
         "public_key": identity.public_jwk(),

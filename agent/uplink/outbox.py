@@ -12,7 +12,7 @@ import asyncio
 import hashlib
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -84,24 +84,33 @@ class Uplink:
         platform: PlatformSection,
         clock: UplinkClock,
         *,
+        stream: str = "",
+        audiences: Sequence[str] | None = None,
+        budget: Budget | None = None,
         wake: asyncio.Event | None = None,
         max_phase_s: float = 0.0,
         backoff: Backoff | None = None,
         sleep: Sleep = asyncio.sleep,
         transport: Transport | None = None,
     ) -> None:
-        """``wake`` is set when there is a new digest. ``max_phase_s``: new digests are sent up to so much
+        """``stream``: the audience whose digests these are, those in ``store``; empty: the gateway's own. ``budget``:
+        that of the same platform; without it one is made for the chains of ``audiences`` (None: all there are).
+        ``wake`` is set when there is a new digest. ``max_phase_s``: new digests are sent up to so much
         later, each gateway at its own time, so that a park does not send at the same second."""
         self._store = store
         self._identity = identity
         self._clock = clock
         self._wake = wake or asyncio.Event()
         self._sleep = sleep
-        self._platform = platform
+        self.platform = platform
+        """Where to, and how."""
         self._transport = transport or Transport(platform.url, ca_file=platform.ca_file, proxy=platform.proxy.plain)
-        self.budget = Budget(store, clock, int(platform.max_bytes_per_day))
+        self.budget = budget or Budget(store, clock, int(platform.max_bytes_per_day), audiences)
         """Shared with whatever else sends to this platform."""
-        self._client = Client(identity, clock, self._transport, self.budget)
+        self._stream = stream
+        self._is_apart = budget is None
+        self._whose = f"digests for {stream}" if stream else "digests"
+        self._client = Client(identity, clock, self._transport, self.budget, stream)
         self._backoff = backoff or Backoff(first_s=1.0, cap_s=60.0)
         self._slow = Backoff(first_s=15.0, cap_s=900.0)
         share = int(hashlib.sha256(identity.own_id.encode()).hexdigest()[:4], 16) / 0xFFFF
@@ -127,6 +136,11 @@ class Uplink:
             max_bytes_per_day=self.budget.max_bytes,
         )
 
+    @property
+    def is_enrolled(self) -> bool:
+        """Whether the platform knows this gateway."""
+        return self._identity.enrolment is not None
+
     async def ask(self) -> None:
         """Ask the platform for its head, and nothing else. Raises GongfuError when it does not tell."""
         client = self.beside()
@@ -139,9 +153,9 @@ class Uplink:
 
     def beside(self, *, deadline_s: float = 0.0) -> Client:
         """A client over a connection of its own, within the same budget; ``deadline_s``: other than the usual."""
-        section, times = self._platform, {"read_s": deadline_s, "deadline_s": deadline_s} if deadline_s else {}
+        section, times = self.platform, {"read_s": deadline_s, "deadline_s": deadline_s} if deadline_s else {}
         transport = Transport(section.url, ca_file=section.ca_file, proxy=section.proxy.plain, **times)
-        return Client(self._identity, self._clock, transport, self.budget)
+        return Client(self._identity, self._clock, transport, self.budget, self._stream)
 
     def reporter(self, look: Callable[[], tuple[Told, bytes]], news: asyncio.Event | None = None) -> Reporter:
         """What reports the status that ``look`` gives to the same platform, within the same budget.
@@ -171,9 +185,10 @@ class Uplink:
     async def _until_enrolled(self) -> None:
         if self._identity.enrolment is None:
             self.reconciled.set()
-            self._state, self._remedy = "waiting", "gongfu-edge enroll --url … --token …"
+            apart = f" --audience {self._stream}" if self._stream and self._is_apart else ""
+            self._state, self._remedy = "waiting", f"gongfu-edge enroll --url … --token …{apart}"
             self._error = "this gateway is not enrolled"
-            log.warning("%s; digests are kept → %s", self._error, self._remedy)
+            log.warning("%s; %s are kept → %s", self._error, self._whose, self._remedy)
         while self._identity.enrolment is None and not self._identity.refresh():
             await self._sleep(ENROLMENT_POLL_S)
 
@@ -188,7 +203,7 @@ class Uplink:
 
     def _went_well(self) -> None:
         if self._error:
-            log.info("the platform takes digests again")
+            log.info("the platform takes %s again", self._whose)
         self._backoff.reset()
         self._slow.reset()
         self._state, self._error, self._remedy = "connected", "", ""
@@ -200,7 +215,7 @@ class Uplink:
             self._head = None  # whatever happened, ask anew
         before, self._state = self._state, _state(held.kind)
         if before != self._state or not self._error:
-            log.warning("digests are kept: %s%s", held, f" → {held.remedy}" if held.remedy else "")
+            log.warning("%s are kept: %s%s", self._whose, held, f" → {held.remedy}" if held.remedy else "")
         self._error, self._remedy = str(held), held.remedy
         if held.kind == "waiting":
             return held.after_s or 0.0
@@ -286,7 +301,8 @@ class Uplink:
 
     async def _reject(self, record: DigestRecord, reason: str) -> None:
         if record.state != "rejected":
-            log.error("the platform rejects digest %d: %s; it is kept here", record.seq, reason)
+            whose = f" for {self._stream}" if self._stream else ""
+            log.error("the platform rejects digest %d%s: %s; it is kept here", record.seq, whose, reason)
             await self._store.add_loss(Loss(record.start, record.end, "digest_rejected", count=1))
         await self._settle(record, "rejected", reason)
 
@@ -356,8 +372,8 @@ class Uplink:
         last = await self._store.digest(after_seq)
         count = await self._store.set_aside_digests(after_seq, (HEAD, _noted(head)))
         log.warning(
-            "%d digests from %d on are no part of the platform's chain, which stands at %d (%s); they are set aside,"
-            " and the chain goes on there", count, after_seq + 1, head.seq, why,
+            "%d %s from %d on are no part of the platform's chain, which stands at %d (%s); they are set aside,"
+            " and the chain goes on there", count, self._whose, after_seq + 1, head.seq, why,
         )  # fmt: skip
         if head.seq > after_seq:
             now = self._clock.now()

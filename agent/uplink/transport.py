@@ -87,6 +87,11 @@ class Transport:
         self._deadline_s = deadline_s
         self._link: _Link | None = None
 
+    @property
+    def host(self) -> str:
+        """Host and port of the platform."""
+        return urlsplit(self.url).netloc.rpartition("@")[2]
+
     async def request(
         self, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes | None = None
     ) -> Answer:
@@ -172,7 +177,7 @@ class Transport:
         """One clear line; longer stories of urllib3 stay in the chain of causes."""
         import requests
 
-        host = urlsplit(self.url).netloc.rpartition("@")[2]
+        host = self.host
         cause = self._redacted(_innermost(error))
         if isinstance(error, requests.exceptions.ProxyError):
             return Unreachable(f"the proxy does not let us through to {host}: {cause}", remedy="check [platform] proxy")

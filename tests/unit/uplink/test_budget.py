@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from agent.buffer.records import Upload
@@ -22,10 +24,11 @@ class Ledger:
             raise GongfuError("the disk is full", remedy="free some")
         self.uploads.append(upload)
 
-    async def uploaded_bytes(self, since_us: int, kind: str = "") -> int:
+    async def uploaded_bytes(self, since_us: int, kind: str = "", audiences: Sequence[str] | None = None) -> int:
         if self.fails:
             raise GongfuError("the disk is full", remedy="free some")
-        return sum(each.bytes for each in self.uploads if each.time >= since_us and kind in ("", each.kind))
+        mine = [each for each in self.uploads if audiences is None or each.audience in audiences]
+        return sum(each.bytes for each in mine if each.time >= since_us and kind in ("", each.kind))
 
 
 class Clock:

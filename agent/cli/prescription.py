@@ -194,8 +194,10 @@ def _decide(here: _Here, options: Namespace, state: Literal["adopted", "declined
 
     if len(options.note) > LONGEST_NOTE:
         raise GongfuError(f"the note has {len(options.note)} characters", remedy=f"{LONGEST_NOTE} at most")
-    revision = here.book.case(options.id).newest.revision
-    decision = Decision(revision=revision, state=state, at_us=here.now_us, note=options.note, **more)
+    newest = here.book.case(options.id).newest
+    # Nothing is decided before it has come, whatever this machine's clock says.
+    at_us = max(here.now_us, newest.received_us)
+    decision = Decision(revision=newest.revision, state=state, at_us=at_us, note=options.note, **more)
     here.book.decide(options.id, decision)
 
 

@@ -164,10 +164,11 @@ function wanted(target) {
 function showPrescriptions({ prescriptions }) {
   at("prescribed").hidden = prescriptions.length === 0;
   rows("prescriptions", prescriptions.map((each) => [
-    cell(`${each.id || "?"} · ${each.revision}`), cell([pill(each.state), each.adopted_on ? ` ${each.adopted_on}` : null]),
-    cell(inLanguage(each.text), "wide"), cell(inLanguage(each.measure), "wide"), cell(wanted(each.target), "wide"),
-    cell(each.until ?? ""), cell(each.reason, "wide"),
-  ]), 7);
+    cell(`${each.id || "?"} · ${each.revision}`),
+    cell([pill(each.state), ` ${each.adopted_on ?? (each.state === "declined" ? each.reason : "")}`]),
+    cell(each.text ? inLanguage(each.text) : each.reason, "wide"), cell(inLanguage(each.measure), "wide"),
+    cell(wanted(each.target), "wide"), cell(each.until ?? ""),
+  ]), 6);
 }
 function span({ kind, start, end }) {
   const text = `${clock(start, true)} – ${clock(end, ["day", "week", "month"].includes(kind))}`;
@@ -189,7 +190,7 @@ function showLabels() {
   head("device-head", ["device", "state", "good", "bad", "last", "scan", "late", "reconnects", "note"],
     ["good", "bad", "scan", "late", "reconnects"]);
   head("value-head", ["tag", "value", "unit", "quality", "time"], ["value"]);
-  head("prescription-head", ["seq", "state", "finding", "measure", "target", "until", "reason"]);
+  head("prescription-head", ["seq", "state", "finding", "measure", "target", "until"]);
   head("digest-head", ["seq", "period", "state", "size", "SHA-256", "reason"], ["seq"]);
 }
 async function ask(path) {

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from tests.support.agents import ROOT, environment
 from tests.support.remote_site import Site, a_site
 
@@ -114,6 +116,7 @@ async def test_every_command_works_as_written(tmp_path: Path) -> None:
                 assert told["last_error"] == ""
 
 
+@pytest.mark.timeout(400)
 async def test_a_prescription_goes_the_way_that_is_written(tmp_path: Path) -> None:
     keys, *_ = blocks("Configuration from afar", "sh")
     plant, administrators = blocks("Prescriptions", "sh")
@@ -130,14 +133,14 @@ async def test_a_prescription_goes_the_way_that_is_written(tmp_path: Path) -> No
             said = await desk.type(administrators.replace("gw-0123456789abcdef", site.id))
             assert "handed in" in said and "2 signed" in said
             with site.agent():
-                async with asyncio.timeout(60):
+                async with asyncio.timeout(150):
                     while not list(site.folder.glob("data/prescriptions/cases/rx-2026-014.json")):  # noqa: ASYNC110
                         await asyncio.sleep(0.1)
                 said = await desk.type(plant.replace("2026-11-23", adopted))
                 assert (
                     "Wang Wei, Li Na" in said and "空载5分钟后停泵。" in said and "measured from the day after" in said
                 )
-                async with asyncio.timeout(60):
+                async with asyncio.timeout(150):
                     while "declined 未采纳" not in await site.page():  # noqa: ASYNC110 - told by no event
                         await asyncio.sleep(0.2)
                 page = await site.page()

@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from scripts.sandbox.platform import control_views, digest_view, views
+from scripts.sandbox.platform import control_views, digest_view, parts, views
 from scripts.sandbox.platform.digest_view import DigestRow
 from scripts.sandbox.platform.problems import Problem
 from scripts.sandbox.platform.service import Platform
@@ -71,7 +71,7 @@ class Pages:
         report = await platform.report(gateway)
         spans = [
             DigestRow(each, content(each))
-            for kind in views.SPANS
+            for kind in parts.SPANS
             for each in (await platform.call(Store.of_kind, gateway.id, "", kind, MOST_SPANS))
         ]
         told = await platform.control.history(gateway)

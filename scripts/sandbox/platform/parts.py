@@ -14,6 +14,8 @@ from scripts.sandbox.platform.verify import ChainReport
 
 SILENT_S = 3600.0
 """A gateway asks and tells more often than this, even when nothing happens."""
+SPANS = {"shift": "班次", "day": "日", "week": "周", "month": "月"}
+"""Kinds of digests that are made of others."""
 GRADE_COLOUR = {"A": "good", "B": "good", "C": "warn", "D": "bad"}
 
 
@@ -94,6 +96,22 @@ def period(content: dict[str, Any]) -> Child:
     same_day = local(start, there)[:10] == last[:10]
     text = f"{local(start, there, with_zone=False)} – {last[11:] if same_day else last}"
     return el("span", text, class_="nowrap")
+
+
+def kind(content: dict[str, Any]) -> Child:
+    """What a digest is about: a period, a shift with its times, a day …"""
+    name = str(content.get("kind", "–"))
+    said = [name, SPANS.get(name, ""), str(member(content, "shift").get("times", ""))]
+    return el("span", " ".join(filter(None, said)), class_="nowrap")
+
+
+def made_of(content: dict[str, Any]) -> Child:
+    """The digests that one of a shift, day, week or month was made of."""
+    made = member(content, "parts")
+    if not made:
+        return "–"
+    said = count(int(made.get("count", 0)), str(made.get("kind", "")))
+    return el("span", f"{said}, {made.get('first_seq')}–{made.get('last_seq')}", class_="nowrap")
 
 
 def zone(content: dict[str, Any]) -> str:

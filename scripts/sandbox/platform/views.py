@@ -16,8 +16,6 @@ from scripts.sandbox.platform.store import Gateway
 from scripts.sandbox.platform.verify import ChainReport
 
 REFRESH_S = 5
-SPANS = {"shift": "班次", "day": "日", "week": "周", "month": "月"}
-"""Kinds of digests that are made of others."""
 Prescribed: TypeAlias = tuple[list[Shown], list[Mapping[str, Any]]]
 """A gateway's prescriptions, and what it told of others."""
 
@@ -145,10 +143,10 @@ def _spans(rows: list[DigestRow], report: ChainReport, zone: str) -> Markup | No
     columns = ["Kind|类型", "Period|周期", "Coverage|覆盖率", "Made of|组成", "Verified|验证", "No.|序号|number"]
     cells: list[list[Child]] = [
         [
-            _kind(row.content),
+            parts.kind(row.content),
             parts.period(row.content),
             parts.coverage(parts.total(row.content)),
-            _made_of(row.content),
+            parts.made_of(row.content),
             parts.state(row.stored, report),
             el("a", row.stored.seq, href=f"/gateways/{row.stored.gateway}/digests/{row.stored.seq}"),
         ]
@@ -157,27 +155,13 @@ def _spans(rows: list[DigestRow], report: ChainReport, zone: str) -> Markup | No
     return join(el("h2", both("Shifts, days, weeks, months", "班次与日、周、月")), table(columns, cells, ""))
 
 
-def _kind(content: dict[str, Any]) -> Child:
-    kind = str(content.get("kind", "–"))
-    shift = parts.member(content, "shift").get("times", "")
-    return f"{kind} {SPANS.get(kind, '')} {shift}".strip()
-
-
-def _made_of(content: dict[str, Any]) -> Child:
-    made = parts.member(content, "parts")
-    if not made:
-        return "–"
-    said = parts.count(made.get("count", 0), str(made.get("kind", "")))
-    return f"{said}, {made.get('first_seq')}–{made.get('last_seq')}"
-
-
 def _digest_cells(row: DigestRow, report: ChainReport, zone: str) -> list[Child]:
     stored = row.stored
     href = f"/gateways/{stored.gateway}/digests/{stored.seq}"
     return [
         el("a", stored.seq, href=href),
         parts.period(row.content),
-        _kind(row.content),
+        parts.kind(row.content),
         parts.coverage(parts.total(row.content)),
         parts.state(stored, report),
         el("span", parts.local(datetime.fromtimestamp(stored.received, UTC), zone), class_="nowrap"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,18 @@ async def test_a_digest_that_is_refused_leaves_no_sums(store: Store) -> None:
     with pytest.raises(StoreConflict):
         await store.add_digest(digest(1), [sums("period", 10, 20)])
     assert await store.rollups("period", 0) == []
+
+
+async def test_the_last_period_is_kept_with_what_follows_it(store: Store) -> None:
+    for seq, kind in enumerate(("period", "period", "shift", "day", "week"), 1):
+        await store.add_digest(replace(digest(seq), kind=kind))
+    while await store._shed_digests(10**9, "state = 'pending'", 1):
+        pass
+    assert [(each.seq, each.kind) for each in await store.places(9)] == [
+        (5, "week"), (4, "day"), (3, "shift"), (2, "period"),
+    ]  # fmt: skip
+    last = await store.last_digest("period")
+    assert last is not None and last.seq == 2
 
 
 async def test_days_outlive_raw_data_and_periods(store: Store) -> None:

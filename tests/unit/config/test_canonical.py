@@ -31,6 +31,7 @@ def _hash(text: str, **environ: str) -> str:
         device(tags=tag("a", scale="2.0", invalid="['7']") + tag("b")) + HEAD,
         HEAD + device(tags=tag("b") + tag("a", scale="2", invalid="[0x7]")),
         BASE + "[buffer]\nflush = '5000ms'\nmax_size = '2000MB'\n",
+        BASE + "[digest]\nrollups = ['week', 'day', 'month', 'shift']\n",
         HEAD + device('port = 502, host = "h"', tag("a", scale="2", invalid="[7.0]") + tag("b", count="1")),
         HEAD + device('host = { env = "HOST" }', tag("a", scale="2", invalid="[7]") + tag("b")),
     ],
@@ -63,6 +64,7 @@ def test_a_tag_means_the_same_in_a_table(tmp_path):
         ('host = "h"', 'host = "h", password = "x"'),
         ('name = "p"', 'name = "p"\ninterval = "2s"'),
         ("[gateway]", '[digest]\nshare = ["p.a"]\n[gateway]'),
+        ("[gateway]", '[digest]\nrollups = ["day"]\n[gateway]'),
         ("[gateway]", '[platform]\nurl = "https://x"\nproxy = "http://u:pw@proxy:1"\n[gateway]'),
     ],
 )

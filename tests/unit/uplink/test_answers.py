@@ -114,6 +114,23 @@ def test_a_head_is_one_or_it_is_none(body: Any, expected: Head | None) -> None:
     assert read_head(answer(200, body)) == expected
 
 
+@pytest.mark.parametrize(
+    ("members", "kind", "end"),
+    [
+        ({}, "", 0),
+        ({"kind": "day", "period_end": "2026-11-22T16:00:00Z"}, "day", 1_795_363_200_000_000),
+        ({"kind": "period", "period_end": "2026-11-23T00:00:00+08:00"}, "period", 1_795_363_200_000_000),
+        ({"kind": "day"}, "", 0),
+        ({"kind": "day", "period_end": "2026-11-23T00:00:00"}, "", 0),
+        ({"kind": 7, "period_end": ["x"]}, "", 0),
+        ({"kind": "day", "period_end": "soon"}, "", 0),
+    ],
+)
+def test_a_head_may_tell_how_far_its_periods_go(members: dict[str, Any], kind: str, end: int) -> None:
+    head = read_head(answer(200, {"seq": 3, "hash": "a" * 64, **members}))
+    assert head is not None and (head.kind, head.period_end) == (kind, end)
+
+
 def test_retry_after_is_seconds_or_a_date_and_at_most_a_day() -> None:
     assert answer(503, retry_after="17").retry_after_s == 17.0
     assert answer(503, retry_after="9" * 40).retry_after_s == LONGEST_RETRY_AFTER_S

@@ -116,7 +116,9 @@ def _energy(
     if not counted.known:
         return energy(power, None, None, states, period), counted
     grown = unrolled(track, machine.energy)[track.good]
-    flow = counter_flow(track.time[track.good], grown * machine.energy.factor, track.known)
+    # A step that is seen in the period is of the period, as in the count: not partly of the time before it.
+    time = np.maximum(track.time[track.good], period.start)
+    flow = counter_flow(time, grown * machine.energy.factor, track.known)
     return energy(power, flow, counted.count * machine.energy.factor, states, period), counted
 
 

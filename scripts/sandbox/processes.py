@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
 _PR_SET_PDEATHSIG = 1
 KILL_AFTER_S = 6.0
+_promised: list[IO[str]] = []
+"""Locks of the ports that were given."""
 
 
 class Failed(Exception):
@@ -23,11 +28,22 @@ class Failed(Exception):
 
 
 def free_port(preferred: int) -> int:
-    """The preferred TCP port of the loopback interface, or the next one that nobody listens on."""
+    """The preferred TCP port of the loopback interface, or the next one that nobody listens on.
+
+    As long as this process lives no other that asks here is given it, whatever checkout that runs from: seconds pass
+    until somebody listens.
+    """
     for port in range(preferred, preferred + 200):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", port))
+            lock = (Path(tempfile.gettempdir()) / f"gongfu-edge-demo-{port}.lock").open("a")
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.close()
+                continue
+            _promised.append(lock)
             return port
     raise Failed(f"no free port between {preferred} and {preferred + 199} → stop what listens there")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -11,11 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.config.model import EquipmentSection
+from agent.digest.additive import disagreements
+from agent.digest.build import build
 from agent.digest.equipment.spec import Input, MachineSpec, compile_machines
 from agent.digest.equipment.submeters import Compared, compared
 from agent.digest.equipment.tracks import Tracks
+from agent.digest.report import Digest, encode
 from agent.digest.windows import SECOND, Period
-from tests.support.digest_plants import configuration, device, tag
+from tests.support.digest_plants import configuration, device, scenario, tag
 
 HOUR = 3600 * SECOND
 MAIN = MachineSpec(name="main", key_process=False, energy=Input(row=0, kind="counter"), sub_meters=("sub",))
@@ -98,3 +102,14 @@ def test_the_sum_of_sub_meters_does_not_tell_of_one_that_must_stay() -> None:
     machines = {each.name: each for each in compile_machines(configuration([device("m", tags)], equipment=sections))}
     assert machines["hall"].sub_meters == ("a",) and machines["hall"].metering_only
     assert machines["all"].sub_meters == () and not machines["a"].metering_only
+
+
+def test_the_comparison_of_a_day_is_held_against_that_of_its_parts() -> None:
+    folder = Path(__file__).parents[2] / "testcases" / "digest-sub-meters"
+    digest = build(scenario(folder)[0])
+    assert disagreements(digest, [digest]) == []
+    plain = msgspec.json.decode(encode(digest))
+    (hall,) = [each for each in plain["equipment"] if each["name"] == "hall"]
+    hall["energy"]["sub_meters"]["sub_kwh"] = 40.0
+    (problem,) = disagreements(msgspec.convert(plain, Digest), [digest])
+    assert problem == "equipment.hall.energy.sub_meters.sub_kwh is 40, they make 49.6"

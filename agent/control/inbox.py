@@ -87,7 +87,7 @@ class Inbox:
         """
         try:
             offered = [bytes(each) for each in msgspec.json.decode(answer, type=_Answer).prescriptions]
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ValueError(f"it is no list of prescriptions: {error}") from error
         if len(offered) > MOST_OPEN:
             raise ValueError(f"it holds {len(offered)} prescriptions, {MOST_OPEN} are the most")

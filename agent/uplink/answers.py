@@ -36,7 +36,7 @@ class Answer:
         """The body as a JSON object, or None where it is none."""
         try:
             value = msgspec.json.decode(self.body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         return value if isinstance(value, dict) else None
 

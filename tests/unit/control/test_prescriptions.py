@@ -136,7 +136,16 @@ def test_without_the_time_it_waits_and_is_no_refusal(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"<html>", b"[]", b"{}", b'{"prescriptions": {}}', answer(*[signed(WANG)] * (MOST_OPEN + 1))]
+    "data",
+    [
+        b"",
+        b"<html>",
+        b"[]",
+        b"{}",
+        b'{"prescriptions": {}}',
+        answer(*[signed(WANG)] * (MOST_OPEN + 1)),
+        answer(b"[" * 100_000 + b"]" * 100_000),
+    ],
 )
 def test_an_answer_that_is_none_changes_nothing(desk: Desk, data: bytes) -> None:
     desk.inbox().take(answer(signed(WANG)))

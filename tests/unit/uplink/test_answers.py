@@ -131,6 +131,12 @@ def test_a_head_may_tell_how_far_its_periods_go(members: dict[str, Any], kind: s
     assert head is not None and (head.kind, head.period_end) == (kind, end)
 
 
+def test_an_answer_that_is_nested_without_end_is_no_answer() -> None:
+    deep = answer(200, b'{"seq":' * 200_000)
+    assert deep.json() is None and read_head(deep) is None
+    assert isinstance(judge_digest(deep, 7, HASH), Later)
+
+
 def test_retry_after_is_seconds_or_a_date_and_at_most_a_day() -> None:
     assert answer(503, retry_after="17").retry_after_s == 17.0
     assert answer(503, retry_after="9" * 40).retry_after_s == LONGEST_RETRY_AFTER_S

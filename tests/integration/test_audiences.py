@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -160,6 +161,13 @@ async def chains(platform: RunningPlatform) -> dict[str, list[Any]]:
     return found
 
 
+def get(url: str) -> bytes:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(url, timeout=30) as answer:
+        body: bytes = answer.read()
+        return body
+
+
 def starts(chain: list[Any]) -> list[int]:
     from datetime import datetime
 
@@ -177,6 +185,8 @@ async def test_each_audience_has_its_own_chain_of_what_it_was_granted(tmp_path: 
             await site.deliver(*ALL)
             uploads = await site.store.uploads(0, 2**62)
         at_main, at_owner = await chains(main), await chains(owner)
+        page = await asyncio.to_thread(get, f"{main.root}/gateways/{site.identity.gateway_id}")
+    assert b"Further audiences" in page and b"park" in page and b"owner" not in page
     assert [*at_main] == ["", "park"] and [*at_owner] == ["owner"]
     assert [len(each) for each in (*at_main.values(), *at_owner.values())] == [3, 3, 3]
     park, supplier = at_main["park"][2], at_owner["owner"][2]

@@ -77,7 +77,10 @@ class Pages:
         told = await platform.control.history(gateway)
         prescribed = await platform.prescribing.shown(gateway.id)
         now = platform.settings.clock()
-        return _html(views.gateway(gateway, report, rows, spans, told, prescribed, now, newest=limit == NO_LIMIT))
+        newest = limit == NO_LIMIT
+        names = await platform.call(Store.streams, gateway.id) if newest else []
+        streams = [await platform.report(gateway, name) for name in names if name]
+        return _html(views.gateway(gateway, report, rows, spans, streams, told, prescribed, now, newest=newest))
 
     async def fleet(self, request: web.Request) -> web.Response:
         """What every gateway shall run and runs; ``?drift=1`` those only where that differs."""

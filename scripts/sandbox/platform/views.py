@@ -85,6 +85,7 @@ def gateway(
     report: ChainReport,
     rows: list[DigestRow],
     spans: list[DigestRow],
+    streams: list[ChainReport],
     told: History,
     prescribed: Prescribed,
     now: float,
@@ -121,6 +122,7 @@ def gateway(
         parts.chain_notice(report),
         status_view.facts(gateway, now),
         prescription_view.section(*prescribed, zone) if newest else None,
+        _streams(streams) if streams else None,
         _spans(spans, report, zone) if newest else None,
         el("h2", both("Digests", "摘要")),
         table(columns, cells, "No digest has arrived yet. 尚无摘要。"),
@@ -153,6 +155,13 @@ def _spans(rows: list[DigestRow], report: ChainReport, zone: str) -> Markup | No
         for row in rows
     ]
     return join(el("h2", both("Shifts, days, weeks, months", "班次与日、周、月")), table(columns, cells, ""))
+
+
+def _streams(reports: list[ChainReport]) -> Child:
+    """The chains for further audiences, each verified by itself."""
+    columns = ["Audience|受众", "Digests|摘要|number", "Verified|验证", "Rejected|已拒绝|number"]
+    cells: list[list[Child]] = [[each.stream, each.digests, parts.proof(each), each.rejected] for each in reports]
+    return el("section", el("h2", both("Further audiences", "其他受众")), table(columns, cells, ""))
 
 
 def _digest_cells(row: DigestRow, report: ChainReport, zone: str) -> list[Child]:

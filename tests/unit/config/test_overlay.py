@@ -136,3 +136,10 @@ def test_a_secret_for_another_gateway_is_a_problem() -> None:
     with pytest.raises(ConfigurationInvalid) as caught:
         check_overlay(overlaid(SECRET))
     assert caught.value.problems[0].startswith("revision 7: device[0].connection.host.jwe: is not for this gateway")
+
+
+def test_to_whom_digests_go_is_for_the_local_file_alone():
+    text = '[[audience]]\nname = "x"\nurl = "https://x.example"\nsections = ["tags"]\n'
+    with pytest.raises(ConfigurationInvalid) as caught:
+        check_overlay(Overlay(text, "revision 3"))
+    assert caught.value.problems[0].startswith("revision 3: audience: cannot be changed from outside")

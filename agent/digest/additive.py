@@ -1,7 +1,7 @@
 """The numbers of a digest that add up, so that a shift, day, week or month can be made again from its parts. Pure.
 
 - Sums: samples by quality and cause, drops, disconnects, restarts, down time; and of a machine seconds by state, time
-  elements, stops, failures, pieces, counter anomalies, kWh.
+  elements, stops, failures, pieces and their planned run time, counter anomalies, kWh, also of sub-meters.
 - The largest of the parts: the longest gap and stop, peak and demand.
 - Not from parts, but from what they add up to: grades, KPIs, indicators.
 - Not at all: the base load (a quantile of minutes), findings (they look back over days), tag aggregates and the ledger,

@@ -142,15 +142,15 @@ def _spans(rows: list[DigestRow], report: ChainReport, zone: str) -> Markup | No
     """Shifts, days, weeks and months: each a digest of its own, made of those of others."""
     if not rows:
         return None
-    columns = ["Kind|类型", "Period|周期", "Coverage|覆盖率", "Made of|组成", "Verified|验证", "No.|序号|number"]
+    columns = ["No.|序号|number", "Kind|类型", "Period|周期", "Coverage|覆盖率", "Made of|组成", "Verified|验证"]
     cells: list[list[Child]] = [
         [
+            el("a", row.stored.seq, href=f"/gateways/{row.stored.gateway}/digests/{row.stored.seq}"),
             parts.kind(row.content),
             parts.period(row.content),
             parts.coverage(parts.total(row.content)),
             parts.made_of(row.content),
             parts.state(row.stored, report),
-            el("a", row.stored.seq, href=f"/gateways/{row.stored.gateway}/digests/{row.stored.seq}"),
         ]
         for row in rows
     ]

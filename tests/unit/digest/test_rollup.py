@@ -253,3 +253,16 @@ def test_each_day_is_due_once_whatever_the_periods_and_the_clocks(begin: str, le
     assert len(built) == len({*built})
     days = [span for kind, span in built if kind == "day"]
     assert len(days) == 3 and all(one.end == two.start for one, two in itertools.pairwise(days))
+
+
+def test_planned_run_time_and_sub_meters_add_up_too() -> None:
+    parts = periods(WORKING, EDGES)
+    plain = [msgspec.json.decode(encode(digest)) for _, _, digest in parts]
+    for each in plain:
+        each["equipment"][0]["pieces"]["ideal_s"] = 90.5
+        each["equipment"][0]["energy"]["sub_meters"] = {"known_s": 900.0, "main_kwh": 4.25, "sub_kwh": 4.0}
+    whole = rolled_up([msgspec.convert(each, Digest) for each in plain])
+    place = ("equipment", "press")
+    assert whole.sums[*place, "pieces", "ideal_s"] == 90.5 * QUARTERS
+    assert whole.sums[*place, "energy", "sub_meters", "main_kwh"] == 4.25 * QUARTERS
+    assert whole.sums[*place, "energy", "sub_meters", "known_s"] == 900.0 * QUARTERS

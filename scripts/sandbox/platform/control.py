@@ -7,21 +7,26 @@ import json
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from scripts.sandbox.platform import jose
 from scripts.sandbox.platform.bundles import Admins, Affiliation, Bundle, read_bundle, with_signatures
 from scripts.sandbox.platform.control_store import AuditEntry, ControlStore, Report, StoredBundle
+from scripts.sandbox.platform.offers import (
+    FleetRow,
+    Offer,
+    addresses,
+    affiliation_of,
+    has_failed,
+    offer_of,
+    report_of,
+    stored_of,
+)
 from scripts.sandbox.platform.problems import Problem
 from scripts.sandbox.platform.store import Gateway, Store
 
 T = TypeVar("T")
-HELD = ("locked", "clock_untrusted")
-"""Reason codes of what the gateway still means to look at."""
-STATES = ("UNSET", "APPLYING", "APPLIED", "FAILED")
 
 
 class Runs(Protocol):
@@ -32,57 +37,6 @@ class Runs(Protocol):
 
     def now(self) -> float: ...
     async def run(self, function: Callable[..., T], *args: Any) -> T: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """A bundle, as it stands with the platform."""
-
-    bundle: Bundle
-    stored: StoredBundle
-    complete: bool
-    """Whether as many administrators have signed as the threshold asks for."""
-    signers: tuple[str, ...] = ()
-    """Their names, as far as they are administrators still."""
-
-
-@dataclass(frozen=True, slots=True)
-class FleetRow:
-    """One gateway: what it shall run (None: nothing is offered to it) and what it said last."""
-
-    gateway: Gateway
-    affiliation: Affiliation
-    desired: Offer | None
-    report: Report
-    locked_until: str | None
-
-    @property
-    def drift(self) -> bool:
-        """Whether it runs something else than it shall."""
-        return self.desired is not None and self.report.running_revision != self.desired.stored.revision
-
-    def body(self) -> dict[str, Any]:
-        """As the contract shows it."""
-        said, desired = self.report, self.desired
-        status = json.loads(self.gateway.status) if self.gateway.status else {}
-        return {
-            "id": self.gateway.id,
-            "hostname": self.gateway.hostname,
-            "version": str(status.get("version") or self.gateway.version),
-            "affiliation": self.affiliation.body(),
-            "last_seen": utc(self.gateway.last_seen),
-            "desired_revision": desired.stored.revision if desired else 0,
-            "desired_hash": desired.stored.hash if desired else None,
-            "running_revision": said.running_revision,
-            "running_hash": said.running_hash,
-            "attempted_revision": said.attempted_revision,
-            "attempted_hash": said.attempted_hash,
-            "state": said.state,
-            "last_error": said.last_error,
-            "drift": self.drift,
-            "locked_until": self.locked_until,
-            "encryption_key": json.loads(self.gateway.encryption_key) if self.gateway.encryption_key else None,
-        }
 
 
 class Control:
@@ -161,7 +115,7 @@ class Control:
             except Problem as problem:
                 self._note(bundle.signers, "refused", bundle, problem.detail)
                 raise
-            stored = _stored(bundle, now, now, for_all)
+            stored = stored_of(bundle, now, now, for_all)
             whom = "" if for_all else "to nobody yet; "
         else:
             # To whom it is offered is not for whoever has a copy of it to say.
@@ -169,7 +123,7 @@ class Control:
             if merged.signers == known.bundle.signers:
                 return known, False
             bundle, whom = merged, "further signature; "
-            stored = _stored(bundle, known.stored.posted, now, known.stored.for_all)
+            stored = stored_of(bundle, known.stored.posted, now, known.stored.for_all)
         with self._store.transaction():
             self._kept.put_bundle(stored)
         names = ", ".join(admins.name(kid) for kid in bundle.signers)
@@ -181,13 +135,13 @@ class Control:
         if bundle.expires.timestamp() <= now:
             message = f"the bundle expired at {bundle.expires.isoformat()}"
             raise Problem("schema", message, problems=[{"path": "/expires_at", "message": "is in the past"}])
-        mine = {gateway.id for gateway in self._store.gateways() if _addresses(bundle, gateway)}
+        mine = {gateway.id for gateway in self._store.gateways() if addresses(bundle, gateway)}
         everyone = {gateway.id: gateway for gateway in self._store.gateways()}
         for other in self.offers():
             if other.stored.revision < bundle.revision:
                 break  # highest first
             same = other.bundle.target == bundle.target
-            shared = next((name for name in sorted(mine) if _addresses(other.bundle, everyone[name])), "")
+            shared = next((name for name in sorted(mine) if addresses(other.bundle, everyone[name])), "")
             if same or shared:
                 who = bundle.target if same else shared
                 raise Problem("not-newer", f"there is revision {other.stored.revision} for {who}; sign a higher one")
@@ -198,7 +152,7 @@ class Control:
 
     def _offer(self, kid: str, hash_: str, wanted: Mapping[str, Any]) -> Offer:
         found = self._find(hash_)
-        addressed = [each.id for each in self._store.gateways() if _addresses(found.bundle, each)]
+        addressed = [each.id for each in self._store.gateways() if addresses(found.bundle, each)]
         with self._store.transaction():
             if wanted.get("all"):
                 self._kept.offer_to_all(hash_)
@@ -223,12 +177,12 @@ class Control:
         if self._offers is None or self._offers_by != keys:
             admins, self._offers_by = Admins.read(keys), keys
             self._singly = self._kept.offered()
-            self._offers = [_offer(each, admins) for each in self._kept.bundles()]
+            self._offers = [offer_of(each, admins) for each in self._kept.bundles()]
         return self._offers
 
     async def _receipt(self, offer: Offer) -> dict[str, Any]:
         gateways = await self._platform.run(self._store.gateways)
-        addressed = [each for each in gateways if _addresses(offer.bundle, each)]
+        addressed = [each for each in gateways if addresses(offer.bundle, each)]
         for gateway in addressed:
             self.wake(gateway.id)
         return {
@@ -285,20 +239,20 @@ class Control:
     def _news(self, gateway_id: str, known: Callable[[str], bool]) -> StoredBundle | None:
         gateway = self._store.gateway(gateway_id)
         offer = self._desired(gateway) if gateway else None
-        if gateway is None or offer is None or (_has_failed(offer, gateway) and not known(offer.stored.etag)):
+        if gateway is None or offer is None or (has_failed(offer, gateway) and not known(offer.stored.etag)):
             return None
         return offer.stored
 
     def _desired(self, gateway: Gateway) -> Offer | None:
         """The newest of all, also when it has expired: an older one would be a downgrade."""
         for offer in self.offers():
-            if offer.complete and self._is_offered(offer, gateway.id) and _addresses(offer.bundle, gateway):
+            if offer.complete and self._is_offered(offer, gateway.id) and addresses(offer.bundle, gateway):
                 return offer
         return None
 
     async def note_report(self, gateway_id: str, status: Mapping[str, Any]) -> None:
         """Remember what a gateway says of its configuration, if that is new."""
-        report = _report(gateway_id, self._platform.now(), status)
+        report = report_of(gateway_id, self._platform.now(), status)
         await self._platform.run(self._kept.add_report, report)
         if "affiliation" in status:
             await self.note_affiliation(gateway_id, status["affiliation"])
@@ -328,7 +282,7 @@ class Control:
             where = affiliation_of(gateway)
             if gateway.id > after and gateway_id in ("", gateway.id) and where.fits(selector):
                 status = json.loads(gateway.status) if gateway.status else {}
-                report = _report(gateway.id, gateway.status_at, status)
+                report = report_of(gateway.id, gateway.status_at, status)
                 rows.append(FleetRow(gateway, where, self._desired(gateway), report, status.get("locked_until")))
         return rows
 
@@ -337,73 +291,10 @@ class Control:
         return await self._platform.run(self._history, gateway)
 
     def _history(self, gateway: Gateway) -> tuple[list[Report], list[tuple[Offer, bool]]]:
-        mine = [each for each in self.offers() if _addresses(each.bundle, gateway)]
+        mine = [each for each in self.offers() if addresses(each.bundle, gateway)]
         offered = [(each, each.complete and self._is_offered(each, gateway.id)) for each in mine]
         return self._kept.reports(gateway.id), offered
 
     async def audit(self, limit: int = 200) -> list[AuditEntry]:
         """What administrators did, newest first."""
         return await self._platform.run(self._kept.audit, limit)
-
-
-def affiliation_of(gateway: Gateway) -> Affiliation:
-    """Where it said last that it belongs."""
-    return Affiliation.read(json.loads(gateway.affiliation) if gateway.affiliation else {})
-
-
-def utc(seconds: float) -> str:
-    """ISO 8601 with Z, to the second."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _addresses(bundle: Bundle, gateway: Gateway) -> bool:
-    return bundle.addresses(gateway.id, affiliation_of(gateway))
-
-
-def _has_failed(offer: Offer, gateway: Gateway) -> bool:
-    """Whether the gateway has said, since the bundle changed last, that it does not take it."""
-    if not gateway.status or gateway.status_at < offer.stored.changed:
-        return False
-    said = _report(gateway.id, 0, json.loads(gateway.status))
-    of_this = said.attempted_revision == offer.stored.revision or said.attempted_hash == offer.stored.hash
-    held = said.last_error.partition(":")[0] in HELD
-    return said.state == "FAILED" and of_this and not held and said.running_revision != offer.stored.revision
-
-
-def _offer(stored: StoredBundle, admins: Admins) -> Offer:
-    bundle = read_bundle(stored.body, admins, verified=True)
-    names = tuple(admins.name(kid) for kid in bundle.signers)
-    return Offer(bundle, stored, stored.signers >= admins.threshold, names)
-
-
-def _stored(bundle: Bundle, posted: float, changed: float, for_all: bool) -> StoredBundle:
-    return StoredBundle(
-        hash=bundle.hash,
-        etag=bundle.etag,
-        revision=bundle.revision,
-        signers=len(bundle.signers),
-        posted=posted,
-        changed=changed,
-        for_all=for_all,
-        body=bundle.body(),
-    )
-
-
-def _report(gateway_id: str, at: float, status: Mapping[str, Any]) -> Report:
-    def whole(name: str) -> int:
-        value = status.get(name)
-        return value if type(value) is int and 0 <= value < 2**63 else 0
-
-    def text(name: str) -> str:
-        return str(status.get(name) or "").encode("utf-8", "replace").decode("utf-8")[:4000]
-
-    return Report(
-        gateway=gateway_id,
-        at=at,
-        state=text("state") if status.get("state") in STATES else "UNSET",
-        running_revision=whole("running_revision"),
-        attempted_revision=whole("attempted_revision"),
-        running_hash=text("running_hash"),
-        attempted_hash=text("attempted_hash"),
-        last_error=text("last_error"),
-    )

@@ -9,9 +9,9 @@ from typing import TypeAlias
 from agent.control.redact import redacted
 from agent.control.toml import write_toml
 from scripts.sandbox.platform import parts
-from scripts.sandbox.platform.control import FleetRow, Offer
 from scripts.sandbox.platform.control_store import AuditEntry, Report
 from scripts.sandbox.platform.html import Child, Markup, both, el, join, page, table
+from scripts.sandbox.platform.offers import FleetRow, Offer
 
 REFRESH_S = 5
 STATE = {

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.buffer.records import Event, Loss
@@ -33,6 +33,7 @@ from agent.digest.windows import Period
 from tests.support.digest_plants import FACTS, SECOND, START, batch, configuration, device, ids, spec_of, tag
 
 LENGTH = 600
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 PERIOD = Period(START, START + LENGTH * SECOND)
 STATES = {"0": "off", "1": "standby", "2": "executing", "3": "fault"}
 # Each machine has a device of its own, and all of them are on a shared meter as well.
@@ -164,7 +165,7 @@ def words(value: Any) -> set[str]:
     return {value} if isinstance(value, str) else set()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(PATIENT, max_examples=20)
 @given(grants, st.fixed_dictionaries(dict.fromkeys(MACHINES, doings)), st.data())
 def test_what_was_not_granted_changes_no_byte_and_is_not_named(
     grant: AudienceSection, doing: dict[str, Doing], data: st.DataObject
@@ -193,7 +194,7 @@ def test_what_was_not_granted_changes_no_byte_and_is_not_named(
     assert ("findings" in grant.sections) == ("rules" in json.loads(encode(first.told(view))))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(PATIENT, max_examples=20)
 @given(
     grants,
     st.integers(1, 3),

@@ -167,6 +167,7 @@ def _judged(
         return Verdict("insufficient", recorded / HOUR)
     known = _known(look, first.known)
     unsure = known is not None and abs(known - 0.8) < 0.005
+    unsure |= limits is RULES["counter_anomaly"] and period in truth.border_falls
     if known is not None and known < 0.8:
         return Verdict("insufficient", known, unsure)
     for each, value in told:

@@ -43,6 +43,10 @@ class Unsigned:
     def sign_detached(self, payload: bytes) -> str:
         return f"unsigned..{len(payload)}"
 
+    def persona(self, audience: str) -> Unsigned:
+        """The same for every audience; this plant has none but its platform."""
+        return self
+
 
 @dataclass
 class Made:

@@ -40,6 +40,8 @@ class Truth:
     """Pieces so near to the begin of each period, and to the end of the last one, that a scan decides."""
     near: int = 0
     """Stops whose length is so near to the five minutes that a scan decides."""
+    border_falls: set[int] = field(default_factory=set)
+    """Periods at whose very end a counter fell: a scan decides whether it is seen in them or in the next."""
     slivers: int = 0
     """Changes so near to the begin or end of planned time that a scan decides on which side of it they are."""
 
@@ -71,7 +73,10 @@ def truth_of(lived: Lived, edges: Times) -> Truth:
     for device, at in lived.falls:
         later = [begin for begin, _ in device.up(int(edges[0]), int(edges[-1])) if begin > at]
         told = at if _inside(device.up(int(edges[0]), int(edges[-1])), np.array([at]))[0] else later[0]
-        truth.of["falls"][np.searchsorted(edges, told, side="right") - 1] += 1
+        period = int(np.searchsorted(edges, told, side="right")) - 1
+        truth.of["falls"][period] += 1
+        if edges[period + 1] - told <= device.interval_us + SECOND:
+            truth.border_falls.add(period)
     return truth
 
 
@@ -183,6 +188,9 @@ def _pieces(truth: Truth, lived: Lived, edges: Times, own: Sequence[Span]) -> No
     # A piece that is made within a scan of a period's end is of either side.
     near = np.abs(edges[:, None] - history.pieces[_nearest(history.pieces, edges)])
     truth.near_edge = (near <= lived.devices[0].interval_us + SECOND).sum(axis=1).astype(np.float64)
+    border = history.pieces[_nearest(history.pieces, np.array(lived.planned, np.int64).reshape(-1))]
+    unsure = np.abs(border - np.array(lived.planned, np.int64).reshape(-1, 1)) <= lived.devices[0].interval_us + SECOND
+    truth.of["border_pieces"] = np.histogram(border[unsure], edges)[0].astype(np.float64)
     truth.of["in_plan"] = np.histogram(history.pieces[watched & plan], edges)[0].astype(np.float64)
 
 

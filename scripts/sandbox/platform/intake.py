@@ -102,15 +102,16 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def examine(body: bytes, seq: int, head: Link, ids: Collection[str], now: float) -> Verdict:
-    """Check link and content of a correctly signed digest that was sent as number ``seq``.
+def examine(body: bytes, seq: int, head: Link, ids: Collection[str], now: float, stream: str = "") -> Verdict:
+    """Check link and content of a correctly signed digest that was sent as number ``seq`` of ``stream``.
 
-    ``ids``: what the gateway may call itself. Raises Problem ``chain`` (nothing may be stored) when it does
-    not continue the chain at ``head``; otherwise the verdict says whether it is accepted or rejected.
+    ``ids``: what the gateway may call itself. ``stream``: of an audience, empty for the gateway's own.
+    Raises Problem ``chain`` (nothing may be stored) when it does not continue the chain at ``head``; otherwise the
+    verdict says whether it is accepted or rejected.
     """
     digest = _linked(body, seq, head)
     previous = digest["header"]["previous"]
-    problems = contract.problems(contract.digest(), digest) or _sanity(digest["header"], ids, now)
+    problems = contract.problems(contract.digest(), digest) or _sanity(digest["header"], ids, now, stream)
     return Verdict(hashlib.sha256(body).hexdigest(), previous, problems)
 
 
@@ -134,9 +135,12 @@ def _linked(body: bytes, seq: int, head: Link) -> dict[str, Any]:
     return {**digest, "header": header}
 
 
-def _sanity(header: dict[str, Any], ids: Collection[str], now: float) -> list[dict[str, str]]:
-    """What no schema can say: whose digest it is, and whether its period can be."""
+def _sanity(header: dict[str, Any], ids: Collection[str], now: float, stream: str) -> list[dict[str, str]]:
+    """What no schema can say: whose digest it is, for whom, and whether its period can be."""
     found = []
+    if header.get("audience", stream) != stream:  # one that does not say whom it is for may be for anybody
+        meant = f"audience {stream!r}" if stream else "the gateway's own platform"
+        found.append({"path": "/header/audience", "message": f"this chain is for {meant}, the digest is not"})
     if header["gateway"] not in ids:
         found.append({"path": "/header/gateway", "message": "the digest is about another gateway"})
     start, end = (_utc(header["period"][name]) for name in ("start", "end"))

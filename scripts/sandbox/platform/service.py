@@ -152,7 +152,7 @@ class Platform:
                 _check_repeat(stored, body, head)
                 return stored.hash, False
             now = self.settings.clock()
-            verdict = examine(body, seq, head, {gateway.id, jose.own_id(gateway.thumbprint)}, now)
+            verdict = examine(body, seq, head, {gateway.id, jose.own_id(gateway.thumbprint)}, now, stream)
             self._store.add_digest(_record(gateway.id, stream, seq, verdict, body, signature, now))
         if verdict.problems:
             new_head = Link(seq, verdict.hash).body()

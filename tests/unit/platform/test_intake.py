@@ -105,6 +105,18 @@ def test_a_digest_about_another_gateway_is_rejected() -> None:
 
 
 @pytest.mark.parametrize(
+    ("stream", "audience"), [("", "park"), ("park", ""), ("park", "chain-owner"), ("park", "park")]
+)
+def test_a_chain_takes_what_is_meant_for_its_audience_alone(stream: str, audience: str) -> None:
+    digest = make_digest(1, GENESIS, "gw-1")
+    if audience:
+        digest["header"]["audience"] = audience
+        digest["granted"] = {"sections": ["coverage"], "equipment": [], "tags": []}
+    problems = examine(encode(digest), 1, Link(), IDS, NOW, stream).problems
+    assert [each["path"] for each in problems] == ([] if audience in ("", stream) else ["/header/audience"])
+
+
+@pytest.mark.parametrize(
     ("start", "end"),
     [
         ("2026-03-02T06:00:00Z", "2026-03-02T06:00:00Z"),

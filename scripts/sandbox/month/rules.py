@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scripts.sandbox.month.happen import Times
 from scripts.sandbox.month.plant import Plant
@@ -72,7 +73,7 @@ def _share(top: str, bottom: str) -> Measure:
 
 
 def _baseload(look: Look) -> float | None:
-    minutes = look.truth.minutes[_slice(look)]
+    minutes = _minutes(look)
     if not len(minutes) or not look.sum("running"):
         return None
     place = max(math.ceil(len(minutes) / 10) - 1, 0)
@@ -80,9 +81,9 @@ def _baseload(look: Look) -> float | None:
     return lowest / (look.sum("running_kwh") * HOUR / look.sum("running"))
 
 
-def _slice(look: Look) -> slice:
+def _minutes(look: Look) -> NDArray[np.float64]:
     low, high = np.searchsorted(look.truth.minute_of, (look.first, look.after))
-    return slice(int(low), int(high))
+    return look.truth.minutes[int(low) : int(high)]
 
 
 def _availability(look: Look) -> float | None:
@@ -164,7 +165,8 @@ def _judged(
     first = limits[0]
     recorded = look.sum("span")
     if recorded < first.hours * HOUR:
-        return Verdict("insufficient", recorded / HOUR)
+        # Whether there is a first minute outside production at all, of which half must be known, a scan decides.
+        return Verdict("insufficient", recorded / HOUR, first.measure is _baseload and len(_minutes(look)) == 1)
     known = _known(look, first.known)
     unsure = known is not None and abs(known - 0.8) < 0.005
     unsure |= limits is RULES["counter_anomaly"] and period in truth.border_falls

@@ -90,7 +90,7 @@ class Summary:
             built=built,
             digested=digested(evidence, "cnc-1."),
             report=place.report(),
-            by_platform=_verdict(verify, ROOT),
+            by_platform=_verdict(verify, ROOT, lines=9),  # one a chain
             by_agent=_verdict([*gongfu_edge(), "digest", "verify", str(evidence), *keys], place.run),
         )
 
@@ -121,7 +121,7 @@ class Summary:
                 "",
                 f"  digests         {self.built} built, {self.accepted} accepted, {proven}",
                 f"  of OPC UA       {self.digested}",
-                f"  the platform    {self.by_platform[1]}",
+                f"  the platform    {_indented(self.by_platform[1])}",
                 f"  digest verify   {self.by_agent[1]}",
                 f"  parts, press    {self.parts}",
                 f"  parts, cnc      {self.cnc_parts} (OPC UA)",
@@ -225,9 +225,13 @@ def text(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
 
-def _verdict(line: Sequence[str], cwd: Path) -> tuple[bool, str]:
+def _verdict(line: Sequence[str], cwd: Path, lines: int = 1) -> tuple[bool, str]:
     code, out, error = _run(line, cwd)
-    return code == 0, ((out + error).strip().splitlines() or ["it said nothing"])[-1]
+    return code == 0, "\n".join(((out + error).strip().splitlines() or ["it said nothing"])[-lines:])
+
+
+def _indented(lines: str) -> str:
+    return lines.replace("\n", "\n" + " " * 18)
 
 
 def _run(line: Sequence[str], cwd: Path) -> tuple[int, str, str]:

@@ -204,9 +204,11 @@ def test_only_what_was_accepted_and_verified_is_good(change: dict[str, object], 
         "digested": "",
         "built": 3,
         "report": {"digests": 3, "verified": 3, "rejected": 0, "ok": True},
-        "by_platform": (True, "ok"),
+        "by_platform": (True, "gw-1: ok\ngw-1/park: ok"),
         "by_agent": (True, "ok"),
     }
     summary = Summary(**(figures | change))  # type: ignore[arg-type]
     assert summary.good is good
     assert "press-1" in summary.text()
+    if summary.by_platform[0]:  # a line for each chain, one below the other
+        assert "  the platform    gw-1: ok\n                  gw-1/park: ok\n" in summary.text()

@@ -72,12 +72,7 @@ async def gather(
     made_of = _of_one(made_of, machine) if machine else made_of
     spec = compile_spec(configuration, {}, {})
     machines, withheld = _machines(made_of, recorded, gathered, spec)
-    cells = Cells(
-        gathered.cells.start,
-        gathered.cells.end,
-        {each.name: gathered.cells.machines[each.name] for each in machines if each.name in gathered.cells.machines},
-        gathered.cells.devices,
-    )
+    cells = _of_machines(gathered.cells, [each.name for each in machines])
     told = await detail(store, looked_at, cells, gathered.before, tell) if machines else Detail()
     told.segments = {name: steps for name, steps in told.segments.items() if name not in withheld}
     told.stops = tuple(each for each in told.stops if each.machine not in withheld)
@@ -101,6 +96,11 @@ async def gather(
         proof=proof,
         rules={each.id: each.title for each in spec.findings.rules},
     )
+
+
+def _of_machines(cells: Cells, names: Sequence[str]) -> Cells:
+    machines = {name: cells.machines[name] for name in names if name in cells.machines}
+    return Cells(cells.start, cells.end, machines, cells.devices)
 
 
 def _only(configuration: Configuration, machine: str) -> Configuration:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -113,6 +113,19 @@ class Bundle:
         return json.dumps(self.value, separators=(",", ":")).encode()
 
 
+def holding(signatures: Iterable[dict[str, str]], payload: bytes, admins: Admins) -> dict[str, dict[str, str]]:
+    """Those that an administrator made, one each, by the key's id.
+
+    What does not hold is left out: it could only make a gateway refuse the whole.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for each in signatures:
+        kid = next((kid for kid, key in admins.keys.items() if holds(each, payload, key)), "")
+        if kid:
+            found.setdefault(kid, {name: each[name] for name in ("protected", "signature")})
+    return found
+
+
 def read_bundle(data: bytes, admins: Admins, *, verified: bool = False) -> Bundle:
     """Verify a bundle. Raises Problem ``malformed``, ``schema`` or ``not-trusted``.
 
@@ -123,11 +136,7 @@ def read_bundle(data: bytes, admins: Admins, *, verified: bool = False) -> Bundl
     payload = payload_bytes(value["payload"])
     content = parse_json(payload)
     check_schema("ConfigurationBundle", content)
-    signatures: dict[str, dict[str, str]] = {}
-    for each in value["signatures"]:
-        kid = next((kid for kid, key in admins.keys.items() if holds(each, payload, key)), "")
-        if kid:  # what does not hold is left out: it could only make a gateway refuse the whole
-            signatures.setdefault(kid, {name: each[name] for name in ("protected", "signature")})
+    signatures = holding(value["signatures"], payload, admins)
     if not signatures and not verified:
         raise Problem("not-trusted", "it is signed by none of this platform's administrators")
     issued, expires = _time(content, "issued_at"), _time(content, "expires_at")

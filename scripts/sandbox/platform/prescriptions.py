@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 from joserfc.util import urlsafe_b64decode
 
-from scripts.sandbox.platform.bundles import Admins, check_schema, holds, payload_bytes, wrong
+from scripts.sandbox.platform.bundles import Admins, check_schema, holding, payload_bytes, wrong
 from scripts.sandbox.platform.control_store import AuditEntry
 from scripts.sandbox.platform.intake import parse_json
 from scripts.sandbox.platform.prescription_store import StoredPrescription, ToldPrescription
@@ -76,13 +76,7 @@ def read_prescription(data: bytes, admins: Admins, *, verified: bool = False) ->
     payload = payload_bytes(value["payload"])
     content = parse_json(payload)
     check_schema("Prescription", content)
-    signatures: dict[str, dict[str, str]] = {}
-    for each in value["signatures"]:
-        if not _is_typed(each["protected"]):
-            continue
-        kid = next((kid for kid, key in admins.keys.items() if holds(each, payload, key)), "")
-        if kid:
-            signatures.setdefault(kid, {name: each[name] for name in ("protected", "signature")})
+    signatures = holding((each for each in value["signatures"] if _is_typed(each["protected"])), payload, admins)
     if not signatures and not verified:
         raise Problem("not-trusted", "it is signed as a prescription by none of this platform's administrators")
     begin, until = (_date(content, name) for name in ("from", "until"))

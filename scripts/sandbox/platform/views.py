@@ -93,19 +93,8 @@ def gateway(
     newest: bool,
 ) -> str:
     """One gateway, its digests, and what became of its prescriptions and configurations."""
-    columns = [
-        "No.|序号|number",
-        "Period|周期",
-        "Kind|类型",
-        "Coverage|覆盖率",
-        "Verified|验证",
-        "Received|接收时间",
-        "Size|大小|number",
-    ]
     zone = next((parts.zone(row.content) for row in rows if row.content), "")  # a rejected digest has none
-    cells = [_digest_cells(row, report, zone) for row in rows]
     version = parts.status(gateway.status).get("version") or gateway.version  # an update does not enrol anew
-    older = rows[-1].stored.seq if rows and rows[-1].stored.seq > 1 else 0
     return page(
         parts.name(gateway),
         parts.crumbs(("Gateways", "/")),
@@ -124,17 +113,38 @@ def gateway(
         prescription_view.section(*prescribed, zone) if newest else None,
         _streams(streams) if streams else None,
         _spans(spans, report, zone) if newest else None,
-        el("h2", both("Digests", "摘要")),
-        table(columns, cells, "No digest has arrived yet. 尚无摘要。"),
-        el(
-            "nav",
-            None if newest else el("a", "← Newest", href=f"/gateways/{gateway.id}"),
-            el("a", "Older →", href=f"/gateways/{gateway.id}?before={older}") if older else None,
-            class_="pager",
-        ),
+        _digests(rows, report, zone),
+        _pager(gateway.id, rows, newest),
         control_views.history(*told, zone) if newest else None,
         status_view.raw(gateway),
         refresh_s=REFRESH_S if newest else 0,
+    )
+
+
+def _digests(rows: list[DigestRow], report: ChainReport, zone: str) -> Markup:
+    """Of the gateway's own chain, the newest first."""
+    columns = [
+        "No.|序号|number",
+        "Period|周期",
+        "Kind|类型",
+        "Coverage|覆盖率",
+        "Verified|验证",
+        "Received|接收时间",
+        "Size|大小|number",
+    ]
+    cells = [_digest_cells(row, report, zone) for row in rows]
+    return el(
+        "section", el("h2", both("Digests", "摘要")), table(columns, cells, "No digest has arrived yet. 尚无摘要。")
+    )
+
+
+def _pager(gateway_id: str, rows: list[DigestRow], newest: bool) -> Markup:
+    older = rows[-1].stored.seq if rows and rows[-1].stored.seq > 1 else 0
+    return el(
+        "nav",
+        None if newest else el("a", "← Newest", href=f"/gateways/{gateway_id}"),
+        el("a", "Older →", href=f"/gateways/{gateway_id}?before={older}") if older else None,
+        class_="pager",
     )
 
 

@@ -16,6 +16,7 @@ Sections that came later are optional members; a reader ignores members that it 
 
 from __future__ import annotations
 
+import inspect
 import math
 from typing import Annotated, Any, Final, Literal
 
@@ -541,7 +542,7 @@ def seconds(microseconds: int) -> float:
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of a digest."""
-    schema = msgspec.json.schema(Digest)
+    schema = _dedented(msgspec.json.schema(Digest))
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": "urn:gongfu:digest:1",
@@ -552,6 +553,17 @@ def json_schema() -> dict[str, Any]:
         "then": {"required": ["granted"]},
         "else": {"required": ["affiliation", "coverage", "tags", "ledger"]},
     }
+
+
+def _dedented(schema: Any) -> Any:
+    # Releases of msgspec differ in whether a docstring's indentation comes along; the schema shall not.
+    if isinstance(schema, dict):
+        return {key: _description(each) if key == "description" else _dedented(each) for key, each in schema.items()}
+    return [_dedented(each) for each in schema] if isinstance(schema, list) else schema
+
+
+def _description(text: Any) -> Any:
+    return inspect.cleandoc(text) if isinstance(text, str) else _dedented(text)
 
 
 def schema_text() -> str:

@@ -107,6 +107,8 @@ def test_unfit_interpreter_is_said(tmp_path: Path, answers: str, remedy: str) ->
     checkout = tmp_path / "checkout"
     (checkout / "scripts").mkdir(parents=True)
     (checkout / "scripts/test").write_bytes((ROOT / "scripts/test").read_bytes())
+    (checkout / "scripts/locked").mkdir()
+    (checkout / "scripts/locked/dev.txt").touch()
     (checkout / "pyproject.toml").touch()
     result = subprocess.run(
         ["bash", checkout / "scripts/test"],

@@ -249,6 +249,24 @@ class Problem:
     point: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """How a point's address was read, for the engineer who compares it with the manual.
+
+    ``text``: where and what, in the protocol's words (``holding 100-101 (40101), float32, order CDAB``).
+    ``place``: equal for points that read the same thing in the same way. ``doubt``: how else the address could
+    have been meant, with what to write then; empty where there is one way only.
+    """
+
+    text: str
+    place: Hashable
+    doubt: str = ""
+
+
+def _no_explanations(_options: Any, _points: Sequence[Point]) -> Sequence[Explanation]:
+    return ()
+
+
 def _no_problems(_options: Any, _points: Sequence[Point]) -> Sequence[Problem]:
     return ()
 
@@ -269,6 +287,8 @@ class DriverType:
     check: Callable[[Any, Sequence[Point]], Sequence[Problem]] = _no_problems
     keeps_state: bool = False
     """Whether it needs :attr:`Context.state_dir`."""
+    explain: Callable[[Any, Sequence[Point]], Sequence[Explanation]] = _no_explanations
+    """Pure, for points that ``check`` found no fault in: one explanation a point, or none at all."""
     browse: Callable[[Any, Context, Wanted], Coroutine[Any, Any, Tree]] | None = None
     """Look around in a device: ``browse(options, context, wanted)`` connects, looks and lets go; raises
     DriverError. None: the protocol cannot tell what a device has."""

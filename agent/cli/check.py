@@ -44,11 +44,12 @@ def main(arguments: Sequence[str]) -> int:
         parser.error("devices and --trust need --connect")
     within_s = _seconds(parser, options.within)
     from agent.config.parse import load
+    from agent.config.serial_ports import port_warnings
     from agent.config.summary import summary
 
     configuration = load(options.config)
     devices = _chosen(configuration, options) if options.connect else ()
-    print(summary(configuration))
+    print(summary(configuration, (*configuration.warnings, *port_warnings(configuration))))
     return asyncio.run(_connect(configuration, devices, options.trust, within_s)) if options.connect else 0
 
 

@@ -29,7 +29,10 @@ def main(arguments: Sequence[str]) -> int:
     from agent.app import run
     from agent.config.parse import load
 
-    asyncio.run(run(load(options.config)))
+    configuration = load(options.config)
+    for each in configuration.warnings:
+        logging.getLogger(__name__).warning("%s", each)
+    asyncio.run(run(configuration))
     return 0
 
 

@@ -13,15 +13,13 @@ from agent.config.model import Device, DeviceSection, TagSection
 from agent.config.problems import Place, did_you_mean, show
 from agent.config.references import Unreadable, read_file
 from agent.config.tables import Row, read_table
+from agent.config.tag_warnings import BROKEN, warn_of_tags
 from agent.config.tags import LONGEST_INTERVAL, MOST_TAGS, NAME, SHORTEST_INTERVAL, Merged, TagList, make_tags, merge
 from agent.config.units import show_seconds
 from drivers import registry
 from drivers.contract import DriverType, Problem
 
 _LARGEST_TABLE = 64 * 1024 * 1024
-
-_BROKEN = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, NotImplementedError)
-"""What a faulty check of a third party's driver may raise."""
 
 
 @dataclass(slots=True)
@@ -96,6 +94,7 @@ class _OneDevice:
             if self.name is not None:
                 result.unsound.add(self.name)
             return
+        warn_of_tags(driver, options, tags, self._place, self._problems)
         result.sections.append(DeviceSection(**{**given, "tag": tuple(tags.inline)}))
         result.built.append(
             Device(
@@ -187,7 +186,7 @@ class _OneDevice:
             return BAD
         try:
             found = driver.check(options, [tag.point for tag in tags.tags])
-        except _BROKEN as error:
+        except BROKEN as error:
             message = f"the check of driver {show(driver.name)} failed: {type(error).__name__}"
             self._problems.add((self._place, "driver"), message, "tell its author")
             return BAD

@@ -18,7 +18,7 @@ import msgspec
 from agent.config.model import CalendarSection, EquipmentSection, FileSection
 from agent.config.problems import Place, Problems, did_you_mean, show
 from agent.config.references import Unreadable, read_file
-from agent.config.tables import decode
+from agent.config.tables import text_of
 
 LARGEST_FILE = 1024 * 1024
 LONGEST_RANGE = 366
@@ -88,9 +88,8 @@ def _of_file(path: Path, name: str, place: Place, problems: Problems) -> Days:
 
 def read_days(data: bytes, source: str, problems: Problems) -> Days:
     """The days of a file; ``source``: its name in messages."""
-    text = decode(data)
-    if text is None or "\0" in text:
-        problems.add(source, "is not a text file", "save it as UTF-8")
+    text = text_of(data, source, problems)
+    if text is None:
         return {}
     days: Days = {}
     for number, line in enumerate(text.splitlines(), 1):

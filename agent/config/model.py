@@ -304,3 +304,5 @@ class Configuration:
     path: Path
     devices: tuple[Device, ...]
     hash: str
+    warnings: tuple[str, ...] = ()
+    """What is valid and probably not meant, one line each."""

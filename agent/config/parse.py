@@ -134,7 +134,11 @@ def _make(raw: Mapping[str, Any], name: str, path: Path, resolver: Resolver) -> 
         raise ConfigurationInvalid(problems.lines, problems.unresolved)
     file = msgspec.structs.replace(file, device=tuple(devices.sections))
     return Configuration(
-        file=file, path=path, devices=tuple(devices.built), hash=configuration_hash(file, devices.built)
+        file=file,
+        path=path,
+        devices=tuple(devices.built),
+        hash=configuration_hash(file, devices.built),
+        warnings=problems.warnings,
     )
 
 

@@ -24,13 +24,18 @@ class Problems:
         self._lines: dict[str, tuple[int, int]] = {}
         self._tables: dict[str, int] = {}
         self._unresolved: set[str] = set()
+        self._warnings: dict[str, None] = {}
+
+    def warn(self, place: Place, message: str, remedy: str = "") -> None:
+        """Note what is valid and probably not meant: where, what, and what to write where it is not."""
+        self._warnings.setdefault(_line(place, message, remedy))
 
     def add(self, place: Place, message: str, remedy: str = "", *, unresolved: bool = False) -> None:
         """Note a problem: where, what, and what to write instead.
 
         ``unresolved``: what is written may be right, but names a driver, template or tag that is not there.
         """
-        text = one_line(f"{show_place(place)}: {message}" + (f"; {remedy}" if remedy else ""))
+        text = _line(place, message, remedy)
         self._lines.setdefault(text, self._rank(place))
         if unresolved:
             self._unresolved.add(text)
@@ -54,8 +59,17 @@ class Problems:
         """Those among them that only name what is not there."""
         return tuple(line for line in self.lines if line in self._unresolved)
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is valid all the same, one line each."""
+        return tuple(self._warnings)
+
     def __len__(self) -> int:
         return len(self._lines)
+
+
+def _line(place: Place, message: str, remedy: str) -> str:
+    return one_line(f"{show_place(place)}: {message}" + (f"; {remedy}" if remedy else ""))
 
 
 def show_place(place: Place) -> str:

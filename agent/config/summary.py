@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 from agent.config.model import ALL_EQUIPMENT, OWN_PLATFORM, AudienceSection, Configuration, Device, FileSection
+from agent.config.tag_warnings import explanations
 from agent.config.units import show_seconds, show_size
-from agent.table import table
+from agent.table import one_line, table
 
 _MOST_SHARED = 8
 
 
-def summary(configuration: Configuration) -> str:
-    """Sections as ``label  text`` lines, then a table of the devices."""
+def summary(configuration: Configuration, warnings: Sequence[str] | None = None) -> str:
+    """Sections as ``label  text`` lines, a table of the devices, how each address was read, then the warnings.
+
+    ``warnings``: the configuration's own, unless others are given.
+    """
     file = configuration.file
     facts = [
         ("configuration", str(configuration.path)),
@@ -37,9 +41,26 @@ def summary(configuration: Configuration) -> str:
         rows = [_device(device, sections.get(device.name, {})) for device in configuration.devices]
         header = ["DEVICE", "DRIVER", "WHERE", "TAGS", "INTERVAL", "SCANS"]
         parts.append(table(header, rows, right=(3,)))
+    parts += [text for device in configuration.devices if (text := _addresses(device))]
+    warnings = configuration.warnings if warnings is None else warnings
+    if warnings:
+        parts.append("\n".join(["look at this:", *(f"  {one_line(each)}" for each in warnings)]))
     tags = sum(len(device.tags) for device in configuration.devices)
     parts.append(f"{_count(len(configuration.devices), 'device')}, {_count(tags, 'tag')}: the configuration is valid")
     return "\n\n".join(parts)
+
+
+def _addresses(device: Device) -> str:
+    """How the driver read each address; the elements of an array take one line."""
+    explained = explanations(device.type, device.options, device.tags)
+    rows: list[list[str]] = []
+    counts = Counter(tag.series.rpartition("[")[0] for tag in device.tags if tag.series.endswith("]"))
+    for tag, explanation in zip(device.tags, explained, strict=False):
+        if tag.point.element == 0:
+            count = counts.get(tag.series.rpartition("[")[0], 1) if tag.series.endswith("]") else 1
+            behind = f"; {count - 1} more behind it" if count > 1 else ""
+            rows.append([tag.series, tag.point.address, explanation.text + behind])
+    return table(["TAG", "ADDRESS", "READ AS"], rows) if rows else ""
 
 
 def _enterprise(file: FileSection) -> str:

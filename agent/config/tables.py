@@ -1,22 +1,24 @@
 """Tag tables: CSV as spreadsheets write it. Pure: bytes in, rows of typed values out.
 
-Columns are the keys of a tag. Accepted without a word: UTF-8 with or without a byte-order mark,
-UTF-16 with one, GB18030 (what Excel in China saves); comma, semicolon or tab; any case in the
-header; empty cells for defaults; lines that begin with ``#``.
+Columns are the keys of a tag. Accepted without a word: UTF-8 with or without a byte-order mark, UTF-16 with one;
+comma, semicolon or tab; any case in the header; empty cells for defaults; lines that begin with ``#``. What Excel
+saves elsewhere (GB18030, Big5, Windows-1252) is accepted where its characters are plausible, and that is said.
 """
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 import math
+import re
 from collections.abc import Callable, Iterator
+from enum import Enum
 from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
 from agent.config.convert import BAD
+from agent.config.encodings import decode
 from agent.config.model import Seconds, TagSection
 from agent.config.problems import Place, Problems, did_you_mean, nearest, show
 from agent.config.units import DURATION_REMEDY, parse_seconds
@@ -24,28 +26,43 @@ from agent.config.units import DURATION_REMEDY, parse_seconds
 Row = tuple[Place, dict[str, Any]]
 """Where it is (``press-1.csv:12``), and the converted values of the cells that are not empty."""
 
-Cell = Callable[[str, bool], Any]
-"""(text, whether the comma is the decimal sign) → value; raises ValueError(message, remedy)."""
+
+class Signs(Enum):
+    """What separates a number's fraction in a table."""
+
+    POINT = "point"
+    COMMA = "comma"
+    """So it is where semicolons separate cells; a point may then stand between thousands."""
+    BOTH = "both"
+    """Semicolons separate cells, and points are seen to separate fractions."""
+
+
+Cell = Callable[[str, Signs], Any]
+"""(text, what separates fractions) → value; raises ValueError(message, remedy)."""
 
 NO_COLUMN = -1
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+")
+_POINTS = re.compile(r'(?:^|[;"])[ ]*[+-]?(?:0\.\d+|\d{1,4}\.(?:\d{1,2}|\d{4,}))[ ]*(?=[;"\r]|$)', re.MULTILINE)
+"""A cell that shows the point before a fraction; longer numbers may be registers with a bit."""
 
 
-def decode(data: bytes) -> str | None:
-    """The text of a table, or None where it is text in no encoding that we know."""
-    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    for encoding in ("utf-16",) if wide else ("utf-8-sig", "gb18030"):
-        try:
-            return data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    return None
+def text_of(data: bytes, source: str, problems: Problems) -> str | None:
+    """The text of a file; None, and a problem, where it is none. How it was read is said where that is a judgement."""
+    found = decode(data)
+    if found is None or "\0" in found.text:
+        problems.add(source, "is not a text file, or its encoding cannot be told for certain", "save it as CSV UTF-8")
+        return None
+    if not found.is_certain:
+        others = f" ({' or '.join(found.others)} would be possible too)" if found.others else ""
+        message = f"is not UTF-8 and was taken for {found.encoding}{others}"
+        problems.warn(source, message, "see that names and units are right, or save it as UTF-8")
+    return found.text
 
 
 def read_table(data: bytes, source: str, problems: Problems) -> list[Row]:
     """The rows of a tag table; bad cells are :data:`BAD`. ``source``: the file's name in messages."""
-    text = decode(data)
-    if text is None or "\0" in text:
-        problems.add(source, "is not a text file", "save it as CSV (UTF-8)")
+    text = text_of(data, source, problems)
+    if text is None:
         return []
     delimiter, records = _split(text)
     rows: list[Row] = []
@@ -53,7 +70,7 @@ def read_table(data: bytes, source: str, problems: Problems) -> list[Row]:
     try:
         for line, cells in records:
             if header is None:
-                header = _Header(cells, f"{source}:{line}", delimiter, problems)
+                header = _Header(cells, f"{source}:{line}", _signs(delimiter, text), problems)
                 if not header.usable:
                     return []
             else:
@@ -90,12 +107,18 @@ def _split(text: str) -> tuple[str, _Records]:
     return delimiter, _Records(text, delimiter)
 
 
+def _signs(delimiter: str, text: str) -> Signs:
+    if delimiter != ";":
+        return Signs.POINT
+    return Signs.BOTH if _POINTS.search(text) else Signs.COMMA
+
+
 class _Header:
     """The columns of a table, and how their cells are read."""
 
-    def __init__(self, cells: list[str], place: Place, delimiter: str, problems: Problems) -> None:
+    def __init__(self, cells: list[str], place: Place, signs: Signs, problems: Problems) -> None:
         self._problems = problems
-        self._decimal_comma = delimiter == ";"
+        self._signs = signs
         self._columns: list[tuple[int, str, Cell, dict[str, Any]]] = []
         self._unnamed: list[int] = []
         self._width = len(cells)
@@ -148,15 +171,19 @@ class _Header:
         if not text:
             return None
         try:
-            return convert(text, self._decimal_comma)
+            return convert(text, self._signs)
         except ValueError as error:
             self._problems.add(place, *error.args[:2])
             return BAD
 
 
-def number(text: str, decimal_comma: bool = False) -> float | int:
+def number(text: str, signs: Signs = Signs.POINT) -> float | int:
     """A number as a spreadsheet or a manual writes it: ``0.1``, ``1e3``, ``0x8000``; ``0,1`` where allowed."""
-    plain = text.replace(",", ".") if decimal_comma and text.count(",") == 1 and "." not in text else text
+    if signs is Signs.COMMA and _THOUSANDS.fullmatch(text):
+        remedy = f"write {text.replace('.', '')}, or {text.replace('.', ',', 1)} where a fraction is meant"
+        raise ValueError(f"has a point that could stand between thousands: {show(text)}", remedy)
+    comma = signs is not Signs.POINT and text.count(",") == 1 and "." not in text
+    plain = text.replace(",", ".") if comma else text
     try:
         if plain[:3].lower().lstrip("+-").startswith("0x"):
             return _bounded(int(plain, 16), text)
@@ -179,43 +206,43 @@ def _bounded(value: int, text: str) -> int:
     return value
 
 
-def invalid_value(text: str, decimal_comma: bool = False) -> float | int | str:
+def invalid_value(text: str, signs: Signs = Signs.POINT) -> float | int | str:
     """One value that means 'no value': ``"nan"``, or a number."""
     if text.casefold() == "nan":
         return "nan"
     try:
-        return number(text, decimal_comma)
+        return number(text, signs)
     except ValueError as error:
         raise ValueError(error.args[0], 'write numbers or nan, such as "nan|0x8000"') from None
 
 
-def _text(text: str, _comma: bool) -> str:
+def _text(text: str, _signs: Signs) -> str:
     return text
 
 
-def _real(text: str, comma: bool) -> float:
-    return float(number(text, comma))
+def _real(text: str, signs: Signs) -> float:
+    return float(number(text, signs))
 
 
-def _integer(text: str, comma: bool) -> int:
-    value = number(text, comma)
+def _integer(text: str, signs: Signs) -> int:
+    value = number(text, signs)
     if value != int(value):
         raise ValueError(f"must be a whole number, not {show(text)}", "")
     return int(value)
 
 
-def _seconds(text: str, _comma: bool) -> Seconds:
+def _seconds(text: str, _signs: Signs) -> Seconds:
     seconds = parse_seconds(text)
     if seconds is None:
         raise ValueError(f"is no duration: {show(text)}", DURATION_REMEDY.replace(" in quotes", ""))
     return seconds
 
 
-def _invalid(text: str, comma: bool) -> tuple[float | int | str, ...]:
-    return tuple(invalid_value(each, comma) for each in text.replace("|", " ").split())
+def _invalid(text: str, signs: Signs) -> tuple[float | int | str, ...]:
+    return tuple(invalid_value(each, signs) for each in text.replace("|", " ").split())
 
 
-def _boolean(text: str, _comma: bool) -> bool:
+def _boolean(text: str, _signs: Signs) -> bool:
     value = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(text.casefold())
     if value is None:
         raise ValueError(f"must be TRUE or FALSE, not {show(text)}", "")
@@ -225,7 +252,7 @@ def _boolean(text: str, _comma: bool) -> bool:
 def _one_of(members: tuple[Any, ...]) -> Cell:
     known = {str(member): member for member in members}
 
-    def member(text: str, _comma: bool) -> Any:
+    def member(text: str, _signs: Signs) -> Any:
         found = known.get(text.casefold().removesuffix(".0"))
         if found is None:
             raise ValueError(f"cannot be {show(text)}", did_you_mean(text, known))

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from drivers.contract import Context, Driver, DriverType, Point, Problem
+from drivers.contract import Context, Driver, DriverType, Explanation, Point, Problem
 from drivers.modbus.address import check_points
+from drivers.modbus.explain import explain
 from drivers.modbus.options import Options, check_options
 
 
@@ -25,6 +26,10 @@ def _check(options: Options, points: Sequence[Point]) -> Sequence[Problem]:
     return [*check_options(options), *check_points(points, options.max_registers)]
 
 
-DRIVER = DriverType("modbus", Options, _create, _check)
+def _explain(_options: Options, points: Sequence[Point]) -> Sequence[Explanation]:
+    return [explain(point) for point in points]
+
+
+DRIVER = DriverType("modbus", Options, _create, _check, explain=_explain)
 
 __all__ = ["DRIVER", "Options"]

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from drivers.browsing import Tree, Wanted
-from drivers.contract import Context, Driver, DriverType, Point, Problem
-from drivers.opcua.address import check_points
+from drivers.contract import Context, Driver, DriverType, Explanation, Point, Problem
+from drivers.opcua.address import check_points, explain
 from drivers.opcua.options import Options, check_options
 
 
@@ -31,6 +31,10 @@ def _check(options: Options, points: Sequence[Point]) -> Sequence[Problem]:
     return [*check_options(options), *check_points(points)]
 
 
-DRIVER = DriverType("opcua", Options, _create, _check, keeps_state=True, browse=_browse)
+def _explain(_options: Options, points: Sequence[Point]) -> Sequence[Explanation]:
+    return [explain(point) for point in points]
+
+
+DRIVER = DriverType("opcua", Options, _create, _check, keeps_state=True, explain=_explain, browse=_browse)
 
 __all__ = ["DRIVER", "Options"]

@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from drivers.contract import Point, Problem
+from drivers.contract import Explanation, Point, Problem
 from drivers.sentinels import RANGES, possible
 
 TYPES = (
@@ -223,3 +223,25 @@ def _check_point(point: Point) -> Iterator[Problem]:
             low, high = RANGES.get(point.type, (0.0, 0.0))
             remedy = "texts have none" if point.type == "string" else f"write one from {low:.0f} to {high:.0f}"
             yield Problem("invalid", f"{value:g} never is the raw value of a {point.type}", remedy, point.index)
+
+
+_KINDS = {int: "number", str: "text", UUID: "GUID", bytes: "bytes"}
+
+
+def explain(point: Point) -> Explanation:
+    """Which node, and of what type."""
+    where = parse(point.address)
+    if isinstance(where, BrowsePathAddress):
+        text = "browse path " + "".join(f"/{_named(each.namespace)}{each.name}" for each in where.elements)
+    else:
+        shown = where.identifier.hex() if isinstance(where.identifier, bytes) else where.identifier
+        namespace = f"namespace {where.namespace}"
+        text = f"node in {namespace}, {_KINDS[type(where.identifier)]} {shown}"
+    index = point.element if where.index is None else where.index
+    element = f", element {index}" if index or where.index is not None else ""
+    kind = point.type or "the type that the server tells"
+    return Explanation(f"{text}{element}, {kind}", (where, point.element, point.type))
+
+
+def _named(namespace: Namespace) -> str:
+    return f"{namespace}:" if namespace else ""

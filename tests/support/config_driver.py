@@ -60,10 +60,10 @@ def create(options: Options, points: Sequence[Point], context: Context) -> Drive
 DRIVER = DriverType("plc", Options, create, check)
 
 
-def use_plc(monkeypatch: pytest.MonkeyPatch) -> None:
+def use_plc(monkeypatch: pytest.MonkeyPatch, driver: DriverType = DRIVER) -> None:
     """Let configurations name the driver ``plc``."""
     real = registry.load
-    monkeypatch.setattr(registry, "load", lambda name: DRIVER if name == "plc" else real(name))
+    monkeypatch.setattr(registry, "load", lambda name: driver if name == "plc" else real(name))
 
 
 def made(text: str, **environ: str) -> Configuration:

@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from agent.config.encodings import decode
 from agent.config.problems import Problems
 from agent.config.tables import read_table
 from tests.support.config_driver import CONFIG, file_problems, made, tag, use_plc
@@ -117,3 +118,72 @@ def test_a_table_that_is_no_file_is_told_and_not_read(what):
     with pytest.raises(Exception, match="tags_file") as caught:
         made(text.replace("holding:1", "sine"))
     assert len(caught.value.problems) == 1
+
+
+@pytest.mark.parametrize(
+    ("encoding", "name", "text"),
+    [
+        ("cp1252", "Windows-1252", "température;holding:1;°C"),
+        ("cp1252", "Windows-1252", "Größe Kühlöl;holding:1;m³/h"),
+        ("cp1252", "Windows-1252", "x;holding:1;°C"),
+        ("cp1252", "Windows-1252", "à l'arrêt;holding:1;µm"),
+        ("gbk", "GB18030", "油温;holding:1;℃"),
+        ("gbk", "GB18030", "镗床温度;holding:1;°C"),
+        ("gbk", "GB18030", "P压力;holding:1;千帕"),
+        ("big5", "Big5", "壓力;holding:1;度"),
+        ("big5", "Big5", "油溫 總電能;holding:1;℃"),
+    ],
+)
+def test_f7_encoding_is_decided_on_evidence_and_said(encoding, name, text):
+    data = f"name;address;unit\n{text}\n".encode(encoding)
+    problems = Problems()
+    ((_, values),) = read_table(data, "t.csv", problems)
+    assert [values["name"], values["address"], values["unit"]] == text.split(";")
+    (said,) = problems.warnings
+    assert said.startswith(f"t.csv: is not UTF-8 and was taken for {name}")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("cp1251", "температура,1,°C"),
+        ("cp1251", "ТЕМПЕРАТУРА,1,°C"),
+        ("cp1250", "ciśnienie,1,prędkość"),
+        ("shift_jis", "温度,1,圧力"),
+        ("latin-1", "\x80\x81\x82"),
+    ],
+)
+def test_f7_what_looks_like_no_known_encoding_is_refused(encoding, text):
+    problems = Problems()
+    assert read_table(f"name,address,unit\n{text}\n".encode(encoding), "t.csv", problems) == []
+    assert problems.lines == (
+        "t.csv: is not a text file, or its encoding cannot be told for certain; save it as CSV UTF-8",
+    )
+
+
+def test_f7_encodings_that_are_as_plausible_are_named():
+    found = decode("name,unit\na,°C\n".encode("cp1252"))
+    assert found is not None
+    assert (found.encoding, found.others) == ("Windows-1252", ("Big5",))
+
+
+@pytest.mark.parametrize("cell", ["65.536", "1.234.567", "-4.096"])
+def test_f7_a_sign_that_could_stand_between_thousands_is_asked_about(cell):
+    problems = Problems()
+    read_table(f"name;address;rollover\na;holding:1;{cell}\n".encode(), "t.csv", problems)
+    (line,) = problems.lines
+    assert line.startswith(f't.csv:2: rollover: has a point that could stand between thousands: "{cell}"; write ')
+    assert cell.replace(".", "") in line
+
+
+@pytest.mark.parametrize(("cell", "value"), [("65536", 65536), ("65,536", 65.536), ("0.125", 0.125), ("1.5", 1.5)])
+def test_f7_a_number_with_one_meaning_is_taken(cell, value):
+    problems = Problems()
+    ((_, values),) = read_table(f"name;address;scale\na;40001.1;{cell}\n".encode(), "t.csv", problems)
+    assert (values["scale"], problems.lines) == (value, ())
+
+
+def test_f7_points_before_fractions_elsewhere_decide():
+    problems = Problems()
+    rows = read_table(b"name;address;scale\na;holding:1;0.1\nb;holding:2;1.125\n", "t.csv", problems)
+    assert ([values["scale"] for _, values in rows], problems.lines) == ([0.1, 1.125], ())

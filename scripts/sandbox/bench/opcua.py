@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import linear_regression
 
-from scripts.sandbox.bench.process import Agent, agent, free_port, started, watch
+from scripts.sandbox.bench.process import Agent, agent, free_port, started, warm_up, watch
 from scripts.sandbox.bench.row import Row
 
 BARE = [sys.executable, "-m", "scripts.sandbox.bench.bare_opcua"]
 SERVER = [sys.executable, "-m", "scripts.sandbox.bench.opcua_server"]
-WARM_UP = 8.0
 FEW, MANY = 2_000, 10_000
 PATIENCE_S = 60.0
 
@@ -41,7 +40,7 @@ def subscribed(folder: Path, seconds: float) -> Iterator[Row]:
     with server(FEW) as port:
         bare = _bare(port, "subscribe", seconds)
         with agent(folder / "subscribed", device(port, FEW, mode="subscribe", interval="500ms")) as running:
-            time.sleep(WARM_UP)
+            warm_up(seconds)
             began, before = _recorded(running)
             used = watch(running.process, seconds)
             ended, after = _recorded(running)
@@ -54,7 +53,7 @@ def polled(folder: Path, seconds: float) -> Iterator[Row]:
     with server(FEW) as port:
         bare = _bare(port, "poll", seconds)
         with agent(folder / "polled", device(port, FEW, mode="poll", interval="1s")) as running:
-            time.sleep(WARM_UP)
+            warm_up(seconds)
             used = watch(running.process, seconds)
     yield Row("OPC UA polled: CPU against bare asyncua", used.cpu / used.seconds / bare, "×", 0.4)
 
@@ -69,7 +68,7 @@ def ten_thousand(folder: Path, seconds: float) -> Iterator[Row]:
                     raise SystemExit(f"bench: not every item delivers: {running.status()['devices']}")
                 time.sleep(0.1)
             took = time.monotonic() - began
-            time.sleep(WARM_UP)
+            warm_up(seconds)
             used = watch(running.process, seconds)
     yield Row("OPC UA, 10,000 items: from process start to the last", took, "s", 20.0)
     yield Row("OPC UA, 10,000 items: RSS", used.rss / 1e6, "MB", 130.0)
@@ -81,12 +80,12 @@ def soak(folder: Path, seconds: float) -> Iterator[Row]:
         server(MANY, 10.0) as port,
         agent(folder / "soak", device(port, MANY, mode="subscribe", interval="1s")) as running,
     ):
-        time.sleep(max(WARM_UP, seconds / 3))
+        time.sleep(seconds / 3)
         samples: list[tuple[float, float]] = []
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             samples.append((time.monotonic() / 3600, running.process.memory_info().rss / 1e6))
-            time.sleep(1)
+            time.sleep(min(1.0, seconds / 4))
     hours, megabytes = zip(*samples, strict=True)
     yield Row("OPC UA, 10,000 items: RSS grows by", linear_regression(hours, megabytes).slope, "MB/h", 1.0)
     yield Row("OPC UA, 10,000 items: RSS after all that time", max(megabytes), "MB", 130.0)
@@ -95,7 +94,7 @@ def soak(folder: Path, seconds: float) -> Iterator[Row]:
 def _bare(port: int, mode: str, seconds: float) -> float:
     """CPU-seconds a second of asyncua alone."""
     with started([*BARE, str(port), str(FEW), mode]) as process:
-        time.sleep(WARM_UP)
+        warm_up(seconds)
         used = watch(process, seconds)
     return used.cpu / used.seconds
 

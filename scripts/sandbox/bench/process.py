@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -18,6 +19,14 @@ from typing import Any
 import psutil
 
 HERE = Path(__file__).parent
+LONGEST_WARM_UP = 8.0
+
+
+def warm_up(seconds: float) -> None:
+    """Let what is measured for so many seconds settle first; no longer than it is measured."""
+    time.sleep(min(LONGEST_WARM_UP, seconds))
+
+
 AGENT = [str(Path(sys.executable).parent / "gongfu-edge"), "run", "--log-level", "warning"]
 
 
@@ -109,8 +118,8 @@ class Agent:
 
 @contextlib.contextmanager
 def agent(folder: Path, devices: str, *, period: str = "15m", platform: str = "") -> Iterator[Agent]:
-    """An agent with the given devices, once every device delivers."""
-    folder.mkdir(parents=True)
+    """An agent with the given devices, once every device delivers; its folder is a new one, named after ``folder``."""
+    folder = Path(tempfile.mkdtemp(prefix=f"{folder.name}-", dir=folder.parent))
     api = free_port()
     (folder / "config.toml").write_text(
         f'[gateway]\nname = "bench"\ndata_dir = "{folder / "data"}"\n{platform}\n'

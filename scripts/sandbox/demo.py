@@ -20,7 +20,7 @@ from pathlib import Path
 from string import Template
 
 from scripts.sandbox.demo_remote import Administrator
-from scripts.sandbox.demo_summary import ROOT, Place, Summary, command, diagnosis, get, gongfu_edge, text
+from scripts.sandbox.demo_summary import ROOT, Place, Summary, command, commands, diagnosis, get, gongfu_edge, text
 from scripts.sandbox.plant.cnc import MACHINING_S
 from scripts.sandbox.plant.press import NOMINAL_CYCLE_S
 from scripts.sandbox.processes import Failed, Processes, free_port
@@ -29,6 +29,17 @@ TEMPLATE = Path(__file__).with_name("demo.toml")
 POLL_S = 0.5
 SEED = 279
 """A lively history: within a minute at the usual speed two micro-stops, a fault and some scrap."""
+WHILE_IT_RUNS = {
+    "status": "the gateway and its devices",
+    "read press-1": "the press, once and now",
+    "digest preview": "OEE, energy and findings, as they would leave now",
+    "ledger --uploads": "every byte that left",
+}
+AFTERWARDS = {
+    "diagnose --from 1h": "OEE, why the machines stood still, idle energy, and what to do about it",
+    "digest show 1": "the first digest: what the platform knows",
+    "export --from 1h --to now --tag press-1.total": "what never left: the samples",
+}
 SETTLE_S = 120.0
 """How long the last digests may take to be built and accepted when the time is up."""
 
@@ -140,6 +151,9 @@ class Demo:
   digest every {period}.
   Only the digest leaves; the samples stay here. In a moment an administrator sends it a good revision of
   its configuration, then one with a wrong register.{"" if self._options.duration else "  Ctrl-C ends it."}
+
+  Look at this, in another terminal in this folder:
+{commands(self._place, WHILE_IT_RUNS)}
 """)
 
     def _tell_news(self) -> None:
@@ -169,6 +183,7 @@ class Demo:
         summary = Summary.gather(self._place, built)
         remote = self._administrator.outcome
         print(f"{summary.text()}{remote.text()}\n{diagnosis(self._place)}")
+        print(f"  What the plant's owner asks; the data is still there:\n{commands(self._place, AFTERWARDS)}\n")
         good = summary.good and remote.good
         done = "demo: digests were accepted and verified, a good revision applied and a bad one refused"
         print(done if good else f"demo: FAILED → logs: {self._run}")

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import urllib.request
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -138,6 +138,19 @@ def diagnosis(place: Place) -> str:
     page = place.run / "diagnosis.html"
     place.agent("diagnose", "--from", "1h", "--html", str(page))
     return f"  diagnosis       {page.relative_to(ROOT)}      open it in a browser, or print it\n"
+
+
+def commands(place: Place, wanted: Mapping[str, str]) -> str:
+    """Commands of the agent, each with what it shows, as they are to be typed in the checkout."""
+    typed = [_short(part) for part in gongfu_edge()]
+    configuration = _short(str(place.run / "config.toml"))
+    return "\n".join(
+        f"    {' '.join([*typed, words, '--config', configuration])}\n        {what}" for words, what in wanted.items()
+    )
+
+
+def _short(path: str) -> str:
+    return os.path.relpath(path, ROOT) if Path(path).is_relative_to(ROOT) else path
 
 
 def kept(samples: str) -> dict[str, Kept]:

@@ -48,7 +48,19 @@ def test_two_demos_at_once_have_their_digests_verified_and_their_revisions_judge
             r"revision 2 +refused by the dry run: dry_run_failed: meter-1\.energy: \S+ kWh → nothing", each
         )
         assert re.search(r"meter-1 +8 +\d+ +0\n", each), each
+        run_what_is_shown(each)
     assert len({re.search(r"local console +(\S+)", each)[1] for each in said}) == 2  # type: ignore[index]
+
+
+def run_what_is_shown(said: str) -> None:
+    """N27: the commands that it prints when it is over can be typed as they stand, and answer what is promised."""
+    _, _, over = said.partition("What the plant's owner asks")
+    typed = re.findall(r"^    (\S.* --config \S+)$", over, re.MULTILINE)
+    assert len(typed) == 3, over
+    answers = [subprocess.run(line.split(), cwd=ROOT, capture_output=True, text=True, check=True) for line in typed]
+    assert "OEE" in answers[0].stdout
+    assert '"header"' in answers[1].stdout
+    assert "press-1.total" in answers[2].stdout
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

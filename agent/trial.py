@@ -16,6 +16,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from agent import word_order
 from agent.config.model import Device
 from agent.driving import lend
 from drivers.browsing import Item, Wanted
@@ -66,6 +69,8 @@ class Trial:
     findings: tuple[Finding, ...] = ()
     told: tuple[str, ...] = ()
     """What the driver has to say to the operator."""
+    values: tuple[tuple[str, str, str], ...] = ()
+    """Tag, value and unit of what was read."""
 
     @property
     def ok(self) -> bool:
@@ -113,10 +118,12 @@ async def try_device(
             driver = device.type.create(device.options, list(points), context)
             try:
                 await driver.open()
-                samples = await driver.read(PointGroup(points, device.interval)) if points else None
+                # Without tags this only asks whether the device is there: a wrong unit id is silent otherwise.
+                samples = await driver.read(PointGroup(points, device.interval))
             finally:
                 await driver.close()
-        findings = _findings(device, samples) if samples is not None else ()
+            findings = _findings(device, samples)
+            findings += await _absurd(device, context, samples)
         findings = await _with_nearest(device, context, findings)
     except DriverError as error:
         trial = replace(trial, findings=(Finding((), str(error), error.remedy),))
@@ -129,7 +136,7 @@ async def try_device(
             trial, findings=(Finding((), f"driver failed: {error!r}", "report this to the driver's author"),)
         )
     else:
-        trial = replace(trial, good=_good(samples) if samples is not None else 0, findings=findings)
+        trial = replace(trial, good=_good(samples), findings=findings, values=_values(device, samples))
     return replace(trial, seconds=time.monotonic() - begin, told=tuple(told))
 
 
@@ -181,6 +188,39 @@ def nearest(address: str, items: Sequence[Item]) -> str:
 
 def _good(samples: Samples) -> int:
     return sum(level(code) != "bad" for code in _last(samples).values())
+
+
+def _values(device: Device, samples: Samples) -> tuple[tuple[str, str, str], ...]:
+    rows = {index: row for row, index in enumerate(samples.index.tolist())}
+    return tuple(
+        (device.tags[index].point.name, samples.text.get(row, f"{samples.value[row]:.6g}"), device.tags[index].unit)
+        for index, row in sorted(rows.items())
+        if level(int(samples.quality[row])) != "bad"
+    )
+
+
+async def _absurd(device: Device, context: Context, samples: Samples) -> tuple[Finding, ...]:
+    """Numbers that cannot be, with what other byte orders would make of the same registers."""
+    tags = word_order.doubtful(device, samples)
+    points = word_order.in_other_orders(device, tags)
+    others: Mapping[str, Mapping[str, float]] = {}
+    if points:
+        driver = device.type.create(device.options, list(points), context)
+        try:
+            await driver.open()
+            others = word_order.sensible(points, await driver.read(PointGroup(points, device.interval)))
+        finally:
+            await driver.close()
+    rows = {index: row for row, index in enumerate(samples.index.tolist())}
+    found = []
+    for tag in tags:
+        values = others.get(tag.point.name, {})
+        value = float(samples.value[rows[tag.point.index]])
+        if values or not np.isnan(value):
+            what = f"{value:.6g} can hardly be" if not np.isnan(value) else "no value in this byte order"
+            remedy = f"another order? {word_order.show_orders(values)}" if values else "look at its type and scale"
+            found.append(Finding((tag.point.name,), what, remedy, harmless=np.isnan(value)))
+    return tuple(found)
 
 
 def _last(samples: Samples) -> dict[int, int]:

@@ -220,6 +220,8 @@ class Driver(Protocol):
         arrival of the device's latest answer: that answer vouches that nothing has changed. It waits
         for such an answer where none has come since the last read, and vouches for nothing beyond it.
 
+        A group without points asks only whether the device is there, and gives no rows.
+
         Points that failed are rows of bad quality, explained in ``faults``. Raises DriverError
         only when the device gave nothing at all. Bounded in time.
         """

@@ -114,6 +114,12 @@ def _show(trial: Trial) -> str:
     verdict = "ok" if trial.ok else "failed" if trial.failed else "something is wrong"
     lines = [f"{trial.device} ({trial.driver}): {verdict}, {trial.good} of {trial.tags} tags, {trial.seconds:.1f} s"]
     lines += [f"  {one_line(text)}" for text in trial.told]
+    if not trial.tags and not trial.failed:
+        lines.append(
+            "  no tags: nothing was tested but that it answers → add [[device.tag]], or tags_file, or a template"
+        )
+    if trial.values:
+        lines += [f"  {line}" for line in table((), trial.values, right=(1,)).splitlines()]
     rows = [(_names(each.tags), each.what, each.remedy or "–") for each in trial.findings]
     if rows:
         body = table(("tag", "what is wrong", "how to mend it"), rows)

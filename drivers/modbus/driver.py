@@ -8,14 +8,14 @@ from typing import Any
 
 from drivers.contract import Context, DriverError, Point, PointGroup, Samples
 from drivers.durations import seconds
-from drivers.modbus.address import TABLE_NAMES
+from drivers.modbus.address import HOLDING, TABLE_NAMES
 from drivers.modbus.bus import Bus, Terms, join, leave
 from drivers.modbus.client import identify_request, read_request
 from drivers.modbus.decode import size_of
 from drivers.modbus.identify import Identification
 from drivers.modbus.options import Options
 from drivers.modbus.plan import Cost
-from drivers.modbus.reading import Memory, Reading, exception_name, of_the_whole
+from drivers.modbus.reading import NOBODY_BEHIND_GATEWAY, Memory, Reading, exception_name, of_the_whole
 from drivers.modbus.scan import Scan, by_address, ranges
 from drivers.quality import Quality
 
@@ -65,6 +65,8 @@ class ModbusDriver:
     async def read(self, group: PointGroup) -> Samples:
         """Read every point of a group once; raises DriverError when there was no answer at all."""
         bus = self._connected()
+        if not group.points:
+            return await self._ask(bus)
         lessons, scan = self._scans.get(group, (-1, None))
         if scan is None or lessons != self._memory.lessons:
             scan = Scan(group, self._terms.unit, self._cost, self._memory.learned)
@@ -74,6 +76,16 @@ class ModbusDriver:
         if self._memory.learned.missing:
             await self._look_again(bus, must_ask=not scan.asks)
         return reading.samples()
+
+    async def _ask(self, bus: Bus) -> Samples:
+        """Whether the unit is there: any answer of its own will do, a refusal too."""
+        try:
+            pdu = await bus.exchange(read_request(self._terms.unit, HOLDING, 0, 1), self._terms)
+            if pdu[0] >= 0x80 and pdu[1] in NOBODY_BEHIND_GATEWAY:
+                raise DriverError(exception_name(pdu[1]), quality=Quality.DEVICE)
+        except DriverError as error:
+            raise of_the_whole(error, self._terms.unit, bus) from error
+        return Samples.of((), self._context.now())
 
     async def identify(self) -> dict[str, str]:
         """What the device says of itself (function 43/14); raises DriverError."""

@@ -25,7 +25,8 @@ SILENT = 2
 
 _NO_ANSWER = -1
 _ILLEGAL_FUNCTION, _ILLEGAL_ADDRESS, _ILLEGAL_VALUE = 1, 2, 3
-_NOBODY_BEHIND_GATEWAY = (10, 11)
+NOBODY_BEHIND_GATEWAY = (10, 11)
+"""Exceptions that a gateway answers in the place of a unit that is away."""
 _EXCEPTIONS = {
     1: "illegal function",
     2: "illegal data address",
@@ -109,7 +110,7 @@ class Reading:
             code = 0
         else:
             code = pdu[1] if len(pdu) > 1 else 255
-            if code in _NOBODY_BEHIND_GATEWAY:
+            if code in NOBODY_BEHIND_GATEWAY:
                 return self._note_silence(ask, DriverError(exception_name(code), quality=Quality.DEVICE))
         self._answered = self._memory.answered = True
         self._silent = 0

@@ -122,7 +122,7 @@ async def test_unknown_nodes_and_wrong_types_are_told_by_tag(tmp_path: Path) -> 
     assert f'did you mean "nsu={URI};s=Spindle.Load"?' in lines["misspelt"]
     assert f'did you mean "nsu={URI};s=Program"?' in lines["path"]
     assert "float32" in lines["typed"]
-    assert "good" not in lines
+    assert lines["good"].split() == ["good", "12.5"]
 
 
 async def test_browse_prints_a_tree_and_entries_that_the_configuration_takes(tmp_path: Path) -> None:
@@ -161,3 +161,13 @@ async def test_a_device_that_cannot_be_browsed_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize("arguments", [("--depth", "0"), ("--limit", "0"), ("--depth", "x")])
 async def test_usage(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     assert (await run("browse", write_config(tmp_path), "sim", *arguments)).returncode == 2
+
+
+async def test_n6_a_device_without_tags_is_reached_and_said_to_be_untested(tmp_path: Path) -> None:
+    async with serving((P.NoSecurity,), None) as (server, url):
+        await build(server)
+        path = config(tmp_path, url, security="none")
+        path.write_text("".join(line for line in path.read_text().splitlines(True) if not line.startswith("tag = ")))
+        code, said = await check(path)
+    assert code == 0, said
+    assert "no tags: nothing was tested" in said

@@ -9,6 +9,7 @@ from typing import Any
 
 from agent.config.model import Device
 from agent.evidence.files import make_folder
+from agent.learned import LearnedFile
 from drivers.contract import Context, Driver, DriverType
 
 
@@ -19,9 +20,11 @@ def create_driver(
     shared: MutableMapping[Hashable, Any],
     *,
     trust: bool = False,
+    learn: bool = False,
 ) -> Driver:
-    """The driver of a device, not yet open. ``trust``: it may pin the device's identity as met now."""
-    context = lend(device, data_dir, now, shared, trust=trust)
+    """The driver of a device, not yet open. ``trust``: it may pin the device's identity as met now. ``learn``: it
+    keeps what the device teaches; for the daemon alone, everybody else only makes use of it."""
+    context = lend(device, data_dir, now, shared, trust=trust, learn=learn)
     return device.type.create(device.options, [tag.point for tag in device.tags], context)
 
 
@@ -32,9 +35,17 @@ def lend(
     shared: MutableMapping[Hashable, Any],
     *,
     trust: bool = False,
+    learn: bool = False,
 ) -> Context:
     """The context of a device."""
-    return Context(device=device.name, now=now, shared=shared, state_dir=_state_dir(device.type, data_dir), trust=trust)
+    return Context(
+        device=device.name,
+        now=now,
+        shared=shared,
+        state_dir=_state_dir(device.type, data_dir),
+        learned=LearnedFile(data_dir, device.name, now, writes=learn),
+        trust=trust,
+    )
 
 
 def _state_dir(type_: DriverType, data_dir: Path) -> Path | None:

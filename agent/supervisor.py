@@ -86,7 +86,7 @@ class DeviceRunner:
         """``series``: int32, series id by point index. ``group_ids``: interval in seconds → scan group."""
         self.device = device
         points = [tag.point for tag in device.tags]
-        self._driver = create_driver(device, data_dir, clock.now, shared)
+        self._driver = create_driver(device, data_dir, clock.now, shared, learn=True)
         groups = [(group, group_ids(group.interval)) for group in group_points(points)]
         self._sampler = Sampler(
             self._driver,

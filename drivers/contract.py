@@ -180,6 +180,41 @@ def _nobody(_text: str) -> None:
     """Nobody listens."""
 
 
+class LearnedRecord(Protocol):
+    """What was learned about one device, kept where the framework sees fit; an operator can see and reset it.
+
+    Fit for what spares the device trials (limits, holes, habits), not for what must never be lost: it may be gone
+    at any time. ``of`` says in plain words what the record is about, with all that makes it another device
+    (``192.168.1.10:502 unit 1``); never a secret. No method raises.
+    """
+
+    def recall(self, of: str) -> Mapping[str, Any]:
+        """What was kept last about the same ``of``; else nothing. JSON values that somebody may have edited:
+        check each before use."""
+
+    def keep(self, of: str, learned: Mapping[str, Any], *, closing: bool = False) -> None:
+        """Replace the record, JSON values of at most 64 KiB in all. May be called as often as it changes: the
+        framework limits how often it writes. ``closing``: this is the last for now."""
+
+    def forgotten(self) -> bool:
+        """Whether an operator has reset the record since :meth:`recall`; true once, cheap enough for each read."""
+
+
+class Unkept:
+    """A record that nobody keeps."""
+
+    def recall(self, of: str) -> Mapping[str, Any]:
+        """Nothing."""
+        return {}
+
+    def keep(self, of: str, learned: Mapping[str, Any], *, closing: bool = False) -> None:
+        """Let go."""
+
+    def forgotten(self) -> bool:
+        """Never."""
+        return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """What the framework lends to a driver."""
@@ -194,6 +229,8 @@ class Context:
     state_dir: Path | None = None
     """Folder (mode 0700, one for all devices of a driver) in which a driver that :attr:`DriverType.keeps_state`
     keeps what must outlive the process, such as keys and pinned certificates. None: nothing can be kept."""
+    learned: LearnedRecord = field(default_factory=Unkept)
+    """What this device has taught, beyond the life of the process."""
     trust: bool = False
     """An operator is present and says: whoever answers now is the device; pin its identity."""
     tell: Callable[[str], None] = _nobody

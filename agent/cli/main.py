@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("agent.cli.status", "show how the running agent is doing"),
     "read": ("agent.cli.read", "read a device once, now"),
     "browse": ("agent.cli.browse", "show what a device has, and print ready tag entries of it"),
+    "device": ("agent.cli.device", "show, or forget, what was learned about a device"),
     "export": ("agent.cli.export", "write recorded samples as CSV or JSON lines"),
     "digest": ("agent.cli.digest", "list, show, preview, export and verify digests"),
     "diagnose": ("agent.cli.diagnose", "the diagnosis of a span of days, as a page with pictures or on the terminal"),

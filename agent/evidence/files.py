@@ -8,8 +8,11 @@ from contextlib import suppress
 from pathlib import Path
 
 
-def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Write beside, fsync, rename, fsync the folder. As root the file gets the folder's owner."""
+def write_atomically(path: Path, data: bytes, mode: int = 0o600, *, durable: bool = True) -> None:
+    """Write beside, fsync, rename, fsync the folder. As root the file gets the folder's owner.
+
+    Not ``durable``: without fsync, which can take long on an SD card; a power cut may leave it old, empty or cut off.
+    """
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -19,11 +22,14 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
                 os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+    if not durable:
+        return
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

@@ -295,11 +295,17 @@ class Explanation:
     ``text``: where and what, in the protocol's words (``holding 100-101 (40101), float32, order CDAB``).
     ``place``: equal for points that read the same thing in the same way. ``doubt``: how else the address could
     have been meant, with what to write then; empty where there is one way only.
+
+    ``area`` and ``span`` tell whether two points of a device may hold the same data, however it is read: they may
+    where the areas are equal and the spans (from, up to and without) cross; no span is the whole area, no area
+    cannot be told from any other of the device.
     """
 
     text: str
     place: Hashable
     doubt: str = ""
+    area: Hashable = None
+    span: tuple[int, int] | None = None
 
 
 def _no_explanations(_options: Any, _points: Sequence[Point]) -> Sequence[Explanation]:

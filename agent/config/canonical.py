@@ -26,6 +26,8 @@ def canonical(file: FileSection, devices: Sequence[Device]) -> bytes:
     """The canonical form: JSON with sorted keys."""
     plain = _plain(file)
     plain["digest"]["share"] = sorted(set(file.digest.share))
+    if not plain["digest"]["never_share"]:
+        del plain["digest"]["never_share"]  # so that it has left no trace in the hashes of files without it
     rollups = sorted(set(plain["digest"].pop("rollups")))
     if rollups != sorted(DigestSection().rollups):  # else the same as before there was such a key
         plain["digest"]["rollups"] = rollups

@@ -142,6 +142,8 @@ class DigestSection(_Section, frozen=True):
     period: Seconds = Seconds(900)
     share: tuple[str, ...] = ()
     """Full names of the tags whose aggregates may leave the plant."""
+    never_share: tuple[str, ...] = ()
+    """Patterns of full names, ``*.recipe*``: such a tag counts as one of sensitivity 3, whoever says what."""
     rollups: tuple[Literal["shift", "day", "week", "month"], ...] = ("shift", "day", "week", "month")
     """Of which there are digests besides those of periods."""
     indicators: IndicatorTable | None = None

@@ -7,6 +7,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from agent.config.problems import Place, Problems
 from agent.config.references import Absent, Resolver, Unreadable, read_file
 from agent.config.relations import TagNames, check_relations
 from agent.config.replaced import TYPES, check_table, with_tables
+from agent.config.tightening import check_grants, keep_secret, tighten
 from agent.errors import ConfigurationInvalid
 from agent.table import one_line
 
@@ -61,8 +63,23 @@ def loads(
     if overlay is None:
         return _make(raw, path.name, path, Resolver(environ, path.parent))
     over = check_overlay(overlay)
+    local = _make(raw, path.name, path, Resolver(environ, path.parent))
     resolver = Resolver(environ, path.parent, overlay.decrypt)
-    return _make(lay_over(raw, over), f"{path.name} with {overlay.name}", path, resolver)
+    return _make(lay_over(raw, over), f"{path.name} with {overlay.name}", path, resolver, _Outside(local, over))
+
+
+@dataclass(frozen=True, slots=True)
+class _Outside:
+    """What is laid over a local file, and what that file says alone."""
+
+    local: Configuration
+    over: Mapping[str, Any]
+
+    @property
+    def devices(self) -> frozenset[str]:
+        """Names of the devices that it defines."""
+        tables = self.over.get("device")
+        return frozenset(str(each.get("name")) for each in tables) if isinstance(tables, list) else frozenset()
 
 
 def tables(text: str, name: str) -> dict[str, Any]:
@@ -84,6 +101,9 @@ def check_overlay(overlay: Overlay) -> dict[str, Any]:
     context = Context(problems, RemoteResolver(overlay.decrypt))
     made = convert_fields({key: raw[key] for key in ("digest", "equipment") if key in raw}, FileSection, root, context)
     _check_digest(made.get("digest") if isinstance(made, dict) else None, (root, "digest"), problems)
+    if isinstance(digest := raw.get("digest"), Mapping) and "never_share" in digest:
+        place = ((root, "digest"), "never_share")
+        problems.add(place, "cannot be changed from outside", "only the local file says what is never shared")
     _refuse_holidays(raw.get("equipment"), (root, "equipment"), problems)
     if "device" in raw:
         devices = raw["device"]
@@ -117,7 +137,9 @@ def _refuse_holidays(equipment: Any, place: Place, problems: Problems) -> None:
             problems.add(here, "names a file of the gateway", "write its dates as holidays and working_days")
 
 
-def _make(raw: Mapping[str, Any], name: str, path: Path, resolver: Resolver) -> Configuration:
+def _make(
+    raw: Mapping[str, Any], name: str, path: Path, resolver: Resolver, outside: _Outside | None = None
+) -> Configuration:
     problems = Problems()
     root: Place = name
     folder = path.parent
@@ -127,6 +149,11 @@ def _make(raw: Mapping[str, Any], name: str, path: Path, resolver: Resolver) -> 
     file = msgspec.structs.replace(file, digest=with_tables(file.digest, folder, (root, "digest"), context))
     devices = build_devices(raw["device"], (root, "device"), folder, context) if "device" in raw else Devices()
     check_sections(file, root, problems)
+    if outside is not None:
+        tightened = tighten(outside.local, devices.built, outside.devices)
+        devices.built = tightened.devices
+        check_grants(outside.local, file, outside.over, tightened.same, root, problems)
+    devices.built = keep_secret(devices.built, file.digest.never_share)
     names = TagNames(devices)
     check_relations(file, names, root, problems)
     check_audiences(file, names, root, problems)

@@ -9,6 +9,7 @@ from agent.config.devices import Devices
 from agent.config.metering import check_sub_meters
 from agent.config.model import CalendarSection, EquipmentSection, FileSection, StateSection, Tag
 from agent.config.problems import Place, Problems, did_you_mean, show
+from agent.config.tightening import never_shared
 
 STATES = ("executing", "standby", "setup", "maintenance", "fault", "off", "unknown")
 
@@ -94,7 +95,9 @@ def _check_share(file: FileSection, names: TagNames, place: Place, problems: Pro
             continue
         if tag.kind == "text":
             problems.add(here, f"{show(name)} is text, which never leaves the plant", "remove it from share")
-        if tag.sensitivity == 3:
+        if never_shared(tag.series, file.digest.never_share):
+            problems.add(here, f"{show(name)} is in never_share", "remove it from share")
+        elif tag.sensitivity == 3:
             problems.add(here, f"{show(name)} has sensitivity 3 and never leaves the plant", "remove it from share")
         elif tag.sensitivity == 2 and not authorised:
             remedy = "remove it, or set enterprise_authorised = true in [enterprise] if the enterprise agrees"

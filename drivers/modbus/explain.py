@@ -18,7 +18,9 @@ def explain(point: Point) -> Explanation:
     if ordered:
         parts.append(f"order {point.order}")
     key = (where.function, where.address, where.count, where.bit, where.type, point.order if ordered else "")
-    return Explanation(", ".join(parts), key, _doubt(point, where))
+    # Many devices show the same registers in both tables, so that only bits and registers are told apart.
+    area = "bits" if where.function in (COIL, DISCRETE) else "registers"
+    return Explanation(", ".join(parts), key, _doubt(point, where), area, (where.address, where.end))
 
 
 def classic(function: int, address: int) -> str:

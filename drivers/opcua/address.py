@@ -240,7 +240,9 @@ def explain(point: Point) -> Explanation:
     index = point.element if where.index is None else where.index
     element = f", element {index}" if index or where.index is not None else ""
     kind = point.type or "the type that the server tells"
-    return Explanation(f"{text}{element}, {kind}", (where, point.element, point.type))
+    # A path may lead to any node; an identifier is compared without its namespace, which has an index and a URI.
+    area = None if isinstance(where, BrowsePathAddress) else where.identifier
+    return Explanation(f"{text}{element}, {kind}", (where, point.element, point.type), area=area)
 
 
 def _named(namespace: Namespace) -> str:

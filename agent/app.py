@@ -1,8 +1,8 @@
-"""Composition root: builds every room from the configuration, wires them, runs them, stops them.
+"""Composition root: builds every component from the configuration, wires them, runs them, stops them.
 
-Data flows one way: devices → recorder → store → digests → uplink. Each room runs in a task of one
-group; when one of them ends in an error that nobody foresaw, the agent ends and systemd starts it
-anew. On SIGTERM the devices stop first, then what they delivered is flushed.
+Data flows one way: devices → recorder → store → digests → uplink. Every component runs under
+:mod:`agent.core.supervision`: whatever escapes from one ends neither the agent nor another. On SIGTERM the
+components stop first, then what the devices delivered is flushed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from agent import __version__
-from agent.backoff import Backoff
 from agent.buffer.recorder import Recorder
 from agent.buffer.store import Event, Store
 from agent.clock import Clock, Correction
@@ -31,6 +30,7 @@ from agent.control.mailbox import Mailbox
 from agent.control.prescriptions import Prescriptions, shown
 from agent.control.secrets import EncryptionKey, HidesSecrets
 from agent.control.service import Control, Gateway, compose
+from agent.core.supervision import ComponentSnapshot, Supervision
 from agent.digest.service import DigestService
 from agent.errors import GongfuError
 from agent.evidence.identity import Identity
@@ -43,8 +43,13 @@ from agent.talk import Talk
 
 log = logging.getLogger(__name__)
 
+STOP_DEADLINE = 1.5
 FLUSH_DEADLINE = 3.0
-"""Seconds that the last flush may take; with the devices' stop it must stay below five."""
+"""Seconds that stopping the components and the last flush may take; together they must stay below five."""
+FLUSH_PATIENCE = 60.0
+"""Beyond the flush's own rhythm: how long one flush may take before the recorder is started anew."""
+IDLE = 30.0
+"""Between signs of life of a component that only waits."""
 CLOCK_CHECK = 1.0
 HOUSEKEEPING = 60.0
 REFRESH = 2.0
@@ -105,14 +110,17 @@ class Agent:
         self.clock = clock
         file = configuration.file
         self.recorder = Recorder(store, clock)
-        self.progress = Progress(*_rhythm(configuration), flush_s=float(file.buffer.flush))
+        self.supervision = Supervision()
+        self.progress = Progress(
+            *_rhythm(configuration), flush_s=float(file.buffer.flush), components=self.supervision.snapshots
+        )
         self.notifier = Notifier()
         book = self._book = Prescriptions(journal.folder.parent / "prescriptions")
         self.digests = DigestService(
             store, configuration, clock, identity, flush=self.recorder.flush, prescribed=book.prescribed
         )
         self.talk = Talk(self, journal.folder)
-        self.supervisor = Supervisor([])
+        self.supervisor = Supervisor(self.supervision, [])
         gateway = Gateway(
             id=lambda: identity.gateway_id,
             enrolled_admins=lambda: identity.enrolment.admins if identity.enrolment else {},
@@ -132,6 +140,9 @@ class Agent:
         self.shared: MutableMapping[Hashable, Any] = {}
         """What the drivers of this agent share, such as the connection of a bus."""
         self._events: asyncio.Queue[Event] = asyncio.Queue(maxsize=10_000)
+        self._corrections: list[Correction] = []
+        """Of the clock, not kept yet."""
+        self._was_trusted = False
 
     @classmethod
     async def build(
@@ -153,7 +164,7 @@ class Agent:
 
     async def _make_devices(self) -> None:
         running, off = _by_use(self.configuration)
-        self.supervisor = Supervisor([await self._make_runner(device) for device in running], off)
+        self.supervisor = Supervisor(self.supervision, [await self._make_runner(device) for device in running], off)
 
     async def _make_runner(self, device: Device) -> DeviceRunner:
         series = await self.store.series_ids([tag.series for tag in device.tags])
@@ -172,6 +183,10 @@ class Agent:
             report=self._report,
         )
 
+    def components(self) -> list[ComponentSnapshot]:
+        """Every component as it is now."""
+        return self.supervision.snapshots()
+
     def devices(self) -> list[DeviceSnapshot]:
         """Every device as it is now."""
         return self.supervisor.snapshots()
@@ -187,7 +202,7 @@ class Agent:
     async def switch(self, configuration: Configuration) -> None:
         """Take over another configuration while running; only devices that differ are stopped and started.
 
-        The buffer, the outbox and the running digest period are not touched. Raises StoreUnavailable,
+        The buffer, the outbox and the running digest period are not touched. Raises GongfuError,
         and nothing has changed then.
         """
         change = difference(self.configuration, configuration)
@@ -195,12 +210,14 @@ class Agent:
         running, off = _by_use(configuration)
         fresh = {device.name: await self._make_runner(device) for device in running if device.name in renewed}
         runners = [fresh.get(device.name) or self.supervisor.runners[device.name] for device in running]
+        moves = change.moves or "audience" in change.sections
+        ways = await self.talk.prepared(configuration) if moves else None
         await self.digests.configure(configuration)
         self.configuration = configuration
         self.progress.expect_scans(*_rhythm(configuration))
         await self.supervisor.exchange(runners, off)
-        if change.moves or "audience" in change.sections:
-            self.talk.change(configuration)
+        if ways is not None:
+            await self.talk.change(ways)
         for runner in runners:
             runner.record_in_full(record_in_full_us(configuration))
         self._report("configuration", "", {"configuration": configuration.hash, "changes": change.lines()[:20]})
@@ -215,34 +232,30 @@ class Agent:
         log.info("gongfu-edge %s: %s, %s", __version__, self.identity.gateway_id, self.configuration.path)
         self._report("start", "", {"version": __version__, "configuration": self.configuration.hash})
         try:
-            async with asyncio.TaskGroup() as group:
-                for name, work in self._rooms().items():
-                    group.create_task(work, name=name)
-                group.create_task(_raise_when(stop), name="stop")
-                self.notifier.ready()
-        except* _Stop:
-            pass
+            self._start()
+            self.notifier.ready()
+            await stop.wait()
         finally:
             self.notifier.stopping()
+            await self.supervision.stop_all(STOP_DEADLINE)
             await self._last_flush()
         log.info("stopped; everything is flushed")
 
-    def _rooms(self) -> dict[str, Any]:
-        rooms = {
-            "devices": self.supervisor.run(),
-            "recorder": self._flush_for_ever(),
-            "events": self._write_events(),
-            "clock": self._watch_clock(),
-            "housekeeping": self._keep_house(),
-            "status": self._refresh_status(),
-            "digests": self._build_digests(),
-            "engineer": hear_engineer(self.control, self._mailbox, self._reload),
-            "watchdog": Watchdog(self.notifier, self.progress).run(),
-            **self.talk.rooms(),
-        }
+    def _start(self) -> None:
+        flush = float(self.configuration.file.buffer.flush)
+        start = self.supervision.start
+        start("recorder", self._flush_for_ever, patience_s=FLUSH_PATIENCE + flush, cap_s=flush, essential=True)
+        start("events", self._write_events)
+        start("clock", self._watch_clock)
+        start("housekeeping", self._keep_house)
+        start("status", self._refresh_status)
+        start("digests", self._build_digests, essential=True)
+        start("engineer", lambda: hear_engineer(self.control, self._mailbox, self._reload))
+        start("watchdog", Watchdog(self.notifier, self.progress).run, cap_s=5.0)
         if self.configuration.file.console.listen:
-            rooms["console"] = self._serve_console()
-        return rooms
+            start("console", self._serve_console)
+        self.talk.start()
+        self.supervisor.start()
 
     async def _flush_for_ever(self) -> None:
         flush = float(self.configuration.file.buffer.flush)
@@ -255,8 +268,10 @@ class Agent:
 
     async def _write_events(self) -> None:
         while True:
-            event = await self._events.get()
-            await self._write_event(event)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(IDLE):
+                    event = await self._events.get()
+                await self._write_event(event)
 
     async def _write_event(self, event: Event) -> None:
         try:
@@ -265,20 +280,18 @@ class Agent:
             log.debug("event %s not kept: %s", event.kind, error)
 
     async def _watch_clock(self) -> None:
-        was_trusted = False
-        noticed: list[Correction] = []
         while True:
             self.clock.check()
-            noticed += self.clock.corrections()
+            self._corrections += self.clock.corrections()
             try:
-                while noticed:
-                    await self._note_correction(noticed[0])
-                    noticed.pop(0)
+                while self._corrections:
+                    await self._note_correction(self._corrections[0])
+                    self._corrections.pop(0)
             except GongfuError as error:  # the disk fails: again when it works
                 log.debug("correction of the clock not kept yet: %s", error)
-            if self.clock.trusted and not was_trusted:
+            if self.clock.trusted and not self._was_trusted:
                 self._report("clock_trusted", "", {"source": self.clock.source})
-            was_trusted = self.clock.trusted
+            self._was_trusted = self.clock.trusted
             await asyncio.sleep(CLOCK_CHECK)
 
     async def _note_correction(self, correction: Correction) -> None:
@@ -326,19 +339,11 @@ class Agent:
         console = Console(
             self.configuration.file.console.listen, self.snapshot, prescriptions=self._shown_prescriptions
         )
-        backoff, said = Backoff(first_s=5.0, cap_s=60.0), False
-        while True:
-            try:
-                await console.start()
-                break
-            except GongfuError as error:  # the console is a convenience: its port may be taken
-                if not said:
-                    log.warning("console: %s", error.line())
-                said = True
-                await asyncio.sleep(backoff.next())
-        log.info("console: http://%s/", self.configuration.file.console.listen)
         try:
-            await asyncio.Event().wait()
+            await console.start()
+            log.info("console: http://%s/", self.configuration.file.console.listen)
+            while console.serves:  # noqa: ASYNC110 - a sign of life, not a wait
+                await asyncio.sleep(IDLE)
         finally:
             await console.stop()
 
@@ -351,6 +356,8 @@ class Agent:
                     await self._write_event(self._events.get_nowait())
         except TimeoutError:
             log.error("the last flush took longer than %.0f s; the disk is too slow or full", FLUSH_DEADLINE)
+        except Exception:
+            log.exception("the last flush failed; what was read since the one before is lost")
 
 
 def _by_use(configuration: Configuration) -> tuple[list[Device], list[str]]:
@@ -369,12 +376,3 @@ def record_in_full_us(configuration: Configuration) -> int:
     """How often every point is recorded in full; periods of digests are whole multiples of it."""
     period = round(configuration.file.digest.period * 1e6)
     return period // -(-period // FULL_RECORD_US)
-
-
-class _Stop(Exception):
-    """The operator's wish to stop, as it travels through the task group."""
-
-
-async def _raise_when(stop: asyncio.Event) -> None:
-    await stop.wait()
-    raise _Stop

@@ -14,6 +14,7 @@ from agent.buffer.records import Stats
 from agent.buffer.store import Store
 from agent.clock import Clock
 from agent.config.model import Configuration
+from agent.core.supervision import Supervision
 from agent.evidence.identity import Identity
 from agent.health.host import HostProbe
 from agent.health.model import ConfigState
@@ -91,6 +92,7 @@ class Rooms(Protocol):
     recorder: Recorder
     progress: Progress
     supervisor: Supervisor
+    supervision: Supervision
 
     @property
     def talk(self) -> TalkSource: ...
@@ -168,6 +170,7 @@ class Snapshot:
             host=self._host.sample() if with_host else None,
             audiences=[self._audience(name, *found) for name, found in self._streams.items()],
             stalled=rooms.progress.stalled(),
+            components=rooms.supervision.snapshots(),
         )
 
     def _audience(self, name: str, counts: Mapping[str, int], settled: int) -> AudienceStatus:

@@ -1,8 +1,8 @@
 """Desired against running devices: the only place that starts, stops and restarts one.
 
-Each device is one supervised task. A driver that fails is closed and, after a backoff with full
-jitter, opened again; whatever else escapes from it is logged with its trace and treated the same
-way, so a bug in one driver costs one device and never the agent.
+Each device is one component under :mod:`agent.core.supervision`. A driver that fails is closed and, after a
+backoff with full jitter, opened again; whatever else escapes from it goes to the supervision, so a bug
+in one driver costs one device and never the agent.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ from numpy.typing import NDArray
 from agent.backoff import Backoff
 from agent.clock import Clock
 from agent.config.model import Device
+from agent.core.bounded import rest
+from agent.core.faults import in_a_line, remedy_of
+from agent.core.supervision import Supervision
 from agent.driving import create_driver
 from agent.sampling.sampler import BAD, Latest, Sampler, Sink, group_points
 from drivers.contract import DriverError, FailureKind
@@ -121,17 +124,20 @@ class DeviceRunner:
         self._sampler.full_every_us = every_us
 
     async def run(self) -> None:
-        """Run until cancelled."""
+        """Run until cancelled; raises what nobody foresaw, and may be called again then."""
+        if self._state == "down":
+            self._reconnects += 1
         while True:
             try:
                 await self._sampler.run()
             except DriverError as error:
                 self._failed(error)
             except Exception as error:
-                log.exception("device %s: unexpected failure in driver %s", self.device.name, self.device.driver)
                 self._sampler.record_bad(Quality.BAD)
-                self._failed(DriverError(f"driver failed: {error!r}", remedy="report this with the log"))
-            await asyncio.sleep(self._backoff.next())
+                what = f"driver {self.device.driver} failed: {in_a_line(error)}"
+                self._failed(DriverError(what, quality=Quality.BAD, remedy=remedy_of(error)))
+                raise
+            await rest(self._backoff.next())
             self._reconnects += 1
 
     def _note_recovery(self) -> None:
@@ -194,47 +200,53 @@ class DeviceRunner:
 
 
 class Supervisor:
-    """Runs the devices it was given, each in a task of its own; some may be exchanged while the others run."""
+    """Runs the devices it was given, each a component of its own; some may be exchanged while the others run."""
 
-    def __init__(self, runners: Sequence[DeviceRunner], off: Sequence[str] = ()) -> None:
+    def __init__(self, supervision: Supervision, runners: Sequence[DeviceRunner], off: Sequence[str] = ()) -> None:
         """``off``: names of devices that are known and switched off."""
+        self._supervision = supervision
         self.runners = {runner.device.name: runner for runner in runners}
         self.off = tuple(off)
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._group: asyncio.TaskGroup | None = None
+        self._started: dict[str, DeviceRunner] | None = None
+        """What runs, by name; None: nothing has been started."""
+        self._exchanging = asyncio.Lock()
 
-    async def run(self) -> None:
-        """Run every device until cancelled."""
-        async with asyncio.TaskGroup() as self._group:
-            await self._start(list(self.runners.values()))
-            await asyncio.Event().wait()
+    def start(self) -> None:
+        """Run every device until its supervision ends."""
+        self._started = {}
+        self._start_missing()
 
     async def exchange(self, runners: Sequence[DeviceRunner], off: Sequence[str] = ()) -> None:
         """From now on run exactly these: one that runs already goes on undisturbed, the others are stopped and started.
 
         What stops has ended, and let go of its connection, before anything starts.
         """
-        kept = {runner.device.name: runner for runner in runners}
-        leaving = [name for name, runner in self.runners.items() if kept.get(name) is not runner]
-        tasks = [self._tasks.pop(name) for name in leaving if name in self._tasks]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-        self.runners, self.off = kept, tuple(off)
-        await self._start([runner for name, runner in kept.items() if name not in self._tasks])
+        async with self._exchanging:
+            self.runners, self.off = {runner.device.name: runner for runner in runners}, tuple(off)
+            if self._started is None:
+                return  # start() starts them
+            leaving = [name for name, runner in self._started.items() if self.runners.get(name) is not runner]
+            for name in leaving:
+                del self._started[name]
+            await self._supervision.stop(map(_component, leaving))
+            self._start_missing()
 
-    async def _start(self, runners: Sequence[DeviceRunner]) -> None:
-        if self._group is None:
-            return  # run() starts them
-        for runner in runners:
+    def _start_missing(self) -> None:
+        assert self._started is not None
+        missing = [runner for name, runner in self.runners.items() if name not in self._started]
+        stagger = STAGGER if len(missing) > 20 else 0.0
+        for number, runner in enumerate(missing):
             name = runner.device.name
-            if self.runners.get(name) is runner:  # not exchanged meanwhile
-                self._tasks[name] = self._group.create_task(runner.run(), name=f"device {name}")
-                await asyncio.sleep(STAGGER if len(runners) > 20 else 0)
+            self._started[name] = runner
+            self._supervision.start(_component(name), runner.run, cap_s=TRANSIENT_CAP, delay_s=number * stagger)
 
     def snapshots(self) -> list[DeviceSnapshot]:
         """All devices, in the order of the configuration; those that are switched off last."""
         return [runner.snapshot() for runner in self.runners.values()] + [
             DeviceSnapshot.switched_off(n) for n in self.off
         ]
+
+
+def _component(device: str) -> str:
+    """The name of a device as a component."""
+    return f"device {device}"

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import Coroutine
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,7 +24,10 @@ from agent.control.effective import effective
 from agent.control.inbox import Inbox, ask_for_prescriptions
 from agent.control.loop import ask_platform
 from agent.control.service import Control
+from agent.core.bounded import rest
+from agent.core.supervision import Supervision, Work
 from agent.digest.service import DigestService
+from agent.errors import GongfuError
 from agent.evidence.files import make_folder, write_atomically
 from agent.evidence.identity import Identity
 from agent.snapshot import Snapshot
@@ -51,6 +55,15 @@ class Rooms(Protocol):
     control: Control
     inbox: Inbox
     snapshot: Snapshot
+    supervision: Supervision
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """Where digests go: to the platform that the gateway belongs to, and to each audience by name."""
+
+    own: Uplink | None
+    audiences: Mapping[str, Uplink]
 
 
 class Talk:
@@ -60,26 +73,49 @@ class Talk:
     def __init__(self, rooms: Rooms, folder: Path) -> None:
         self._rooms = rooms
         self._folder = folder
-        self._changed = asyncio.Event()
-        """Set when digests shall go elsewhere."""
         self._wakes: dict[str, asyncio.Event] = {}
-        self.uplink: Uplink | None = None
-        self.audiences: dict[str, Uplink] = {}
-        self.change(rooms.configuration)
+        self._running: list[str] = []
+        """Components of the ways in force."""
+        self._ways = self._made(rooms.configuration, _ca_kept(rooms.configuration, folder))
 
-    def change(self, configuration: Configuration) -> None:
-        """Talk to the platforms of this configuration from now on."""
-        self.uplink = self._make_uplink(configuration)
-        self.audiences = {each.name: self._for_audience(each, configuration) for each in configuration.file.audience}
-        self._changed.set()
+    @property
+    def uplink(self) -> Uplink | None:
+        """The way to the platform that the gateway belongs to."""
+        return self._ways.own
 
-    def rooms(self) -> dict[str, Coroutine[Any, Any, None]]:
-        """What is to run, by name."""
-        rooms = {"uplinks": self._run()}
+    @property
+    def audiences(self) -> Mapping[str, Uplink]:
+        """The ways to the audiences, by name."""
+        return self._ways.audiences
+
+    def start(self) -> None:
+        """Talk to the platforms, until the supervision ends."""
+        self._start_ways()
         if self.uplink is not None:
-            rooms["configuration"] = self._ask_platform()
-            rooms["prescriptions"] = ask_for_prescriptions(self._rooms.inbox, self._prescriber)
-        return rooms
+            supervision = self._rooms.supervision
+            supervision.start("configuration", self._ask_platform)
+            supervision.start("prescriptions", lambda: ask_for_prescriptions(self._rooms.inbox, self._prescriber))
+
+    async def prepared(self, configuration: Configuration) -> Ways:
+        """The ways of another configuration, for :meth:`change`. Raises GongfuError."""
+        return self._made(configuration, await asyncio.to_thread(_ca_kept, configuration, self._folder))
+
+    async def change(self, ways: Ways) -> None:
+        """Go these ways from now on."""
+        await self._rooms.supervision.stop(self._running)
+        self._ways = ways
+        self._start_ways()
+
+    def _start_ways(self) -> None:
+        supervision = self._rooms.supervision
+        ways = {f"uplink {name}": uplink for name, uplink in self.audiences.items()}
+        works: dict[str, Work] = {name: uplink.run for name, uplink in ways.items()}
+        if self.uplink is not None:
+            works["uplink"] = self.uplink.run
+            works["reporter"] = self.uplink.reporter(self._tell, self._rooms.control.changed).run
+        for name, work in works.items():
+            supervision.start(name, work)
+        self._running = list(works)
 
     async def reconciled(self) -> None:
         """Wait for the platforms' word on where the chains go on, but not for long.
@@ -95,7 +131,7 @@ class Talk:
 
     async def try_platform(self, configuration: Configuration) -> None:
         """Ask the platform of a configuration for its head. Raises GongfuError."""
-        candidate = self._make_uplink(configuration)
+        candidate = (await self.prepared(configuration)).own
         if candidate is not None and candidate.is_enrolled:
             await candidate.ask()
 
@@ -105,24 +141,21 @@ class Talk:
 
     # -- ways ------------------------------------------------------------------------------------------
 
-    def _make_uplink(self, configuration: Configuration) -> Uplink | None:
+    def _made(self, configuration: Configuration, ca_file: str) -> Ways:
         platform = configuration.file.platform
-        if platform is None:
-            return None
-        if platform.ca:
-            # By its content, so that a candidate never replaces what the platform in force is trusted by.
-            name = hashlib.sha256(platform.ca.encode()).hexdigest()[:16]
-            path = self._folder / f"platform-{name}.pem"
-            make_folder(path.parent)
-            write_atomically(path, platform.ca.encode())
-            platform = msgspec.structs.replace(platform, ca_file=str(path))
-        with_it = [each.name for each in configuration.file.audience if each.url == OWN_PLATFORM]
-        return self._uplink(platform, configuration, audiences=("", *with_it))
+        own = None
+        if platform is not None:
+            if ca_file:
+                platform = msgspec.structs.replace(platform, ca_file=ca_file)
+            with_it = [each.name for each in configuration.file.audience if each.url == OWN_PLATFORM]
+            own = self._uplink(platform, configuration, audiences=("", *with_it))
+        others = {each.name: self._for_audience(each, configuration, own) for each in configuration.file.audience}
+        return Ways(own, others)
 
-    def _for_audience(self, audience: AudienceSection, configuration: Configuration) -> Uplink:
+    def _for_audience(self, audience: AudienceSection, configuration: Configuration, own: Uplink | None) -> Uplink:
         if audience.url == OWN_PLATFORM:
-            assert self.uplink is not None  # the configuration's checks want a [platform] then
-            return self._uplink(self.uplink.platform, configuration, stream=audience.name, beside=self.uplink)
+            assert own is not None  # the configuration's checks want a [platform] then
+            return self._uplink(own.platform, configuration, stream=audience.name, beside=own)
         section = PlatformSection(
             url=audience.url,
             ca_file=audience.ca_file,
@@ -157,24 +190,13 @@ class Talk:
             budget=beside.budget if beside else None,
             wake=wake,
             max_phase_s=min(MAX_PHASE, float(configuration.file.digest.period) / 10),
+            sleep=rest,
         )
 
     def _uplinks(self) -> list[Uplink]:
         return [each for each in (self.uplink, *self.audiences.values()) if each is not None]
 
     # -- loops -----------------------------------------------------------------------------------------
-
-    async def _run(self) -> None:
-        while True:
-            self._changed.clear()
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(each.run(), name="outbox") for each in self._uplinks()]
-                if self.uplink is not None:
-                    reporter = self.uplink.reporter(self._tell, self._rooms.control.changed)
-                    tasks.append(group.create_task(reporter.run(), name="reporter"))
-                await self._changed.wait()
-                for task in tasks:
-                    task.cancel()
 
     def _tell(self) -> tuple[dict[str, Any], bytes]:
         file = self._rooms.configuration.file
@@ -185,19 +207,42 @@ class Talk:
         rooms = self._rooms
         while not (rooms.identity.enrolment and rooms.configuration.file.remote.allow):  # noqa: ASYNC110 - files change both
             await asyncio.sleep(LOOK_S)
-        client_of: dict[int, Client] = {}
+        kept: tuple[Uplink, Client] | None = None
 
         def client() -> Client:
             # One a platform: its connection is kept between two questions.
+            nonlocal kept
             uplink = self.uplink
             assert uplink is not None  # a platform that is there can move, but not go
-            if id(uplink) not in client_of:
-                client_of.clear()
-                client_of[id(uplink)] = uplink.beside()
-            return client_of[id(uplink)]
+            if kept is None or kept[0] is not uplink:
+                if kept is not None:
+                    kept[1].close()
+                kept = uplink, uplink.beside()
+            return kept[1]
 
-        await ask_platform(rooms.control, client)
+        try:
+            await ask_platform(rooms.control, client)
+        finally:
+            if kept is not None:
+                kept[1].close()
 
     def _prescriber(self) -> Client | None:
         asks = self.uplink is not None and self._rooms.identity.enrolment and self._rooms.inbox.asks()
         return self.uplink.beside() if self.uplink is not None and asks else None
+
+
+def _ca_kept(configuration: Configuration, folder: Path) -> str:
+    """The file that holds the platform's CA where the configuration brings it along; else empty. Raises GongfuError."""
+    platform = configuration.file.platform
+    if platform is None or not platform.ca:
+        return ""
+    # By its content, so that a candidate never replaces what the platform in force is trusted by.
+    data = platform.ca.encode()
+    path = folder / f"platform-{hashlib.sha256(data).hexdigest()[:16]}.pem"
+    try:
+        if not path.exists() or path.read_bytes() != data:
+            make_folder(path.parent)
+            write_atomically(path, data)
+    except OSError as error:
+        raise GongfuError(f"{path}: {error.strerror}", remedy="free some space in the data directory") from error
+    return str(path)

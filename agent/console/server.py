@@ -44,6 +44,11 @@ class Console:
         host, port = self._listener.sockets[0].getsockname()[:2]
         return host, port
 
+    @property
+    def serves(self) -> bool:
+        """Whether it listens."""
+        return self._listener is not None and self._listener.is_serving()
+
     async def start(self) -> None:
         """Listen. Raises GongfuError when the address is taken or not this machine's."""
         # Only what the low-level server needs, and only now: about 10 MB.

@@ -18,6 +18,7 @@ from agent.control.prescription import MOST_OPEN, read_signed, verify
 from agent.control.prescriptions import Prescriptions, Refused
 from agent.control.reasons import Refusal
 from agent.control.trust import Trust
+from agent.core.bounded import rest
 from agent.errors import GongfuError
 from agent.uplink.client import NotOffered
 from agent.uplink.held import Held
@@ -149,7 +150,7 @@ async def ask_for_prescriptions(
 ) -> None:
     """Ask for ever. ``client_of``: a client of the platform in force; None: nobody is to be asked now."""
     backoff, etag, said = Backoff(first_s=30.0, cap_s=3600.0), "", False
-    await asyncio.sleep(random.random() * first_s)
+    await rest(random.random() * first_s)
     while True:
         client = client_of()
         if client is None:
@@ -171,7 +172,7 @@ async def ask_for_prescriptions(
             wait, etag = max(backoff.next(), every_s), ""
         finally:
             client.close()
-        await asyncio.sleep(wait * (0.8 + 0.4 * random.random()))
+        await rest(wait * (0.8 + 0.4 * random.random()))
 
 
 async def _ask(inbox: Inbox, client: Offers, etag: str) -> str:

@@ -12,6 +12,7 @@ from agent.backoff import Backoff
 from agent.control.mailbox import Mailbox, Reply, Request
 from agent.control.reasons import Refusal
 from agent.control.service import Control
+from agent.core.bounded import rest
 from agent.errors import GongfuError
 from agent.uplink.held import Held
 
@@ -45,7 +46,7 @@ async def ask_platform(control: Control, client_of: Callable[[], Desired], *, pa
             bundle, etag = await client_of().desired(etag, WAIT_S)
         except Held as trouble:
             wait = backoff.next()
-            await asyncio.sleep(max(wait, trouble.after_s or 0.0))
+            await rest(max(wait, trouble.after_s or 0.0))
             continue
         if bundle is not None:
             try:
@@ -53,11 +54,11 @@ async def ask_platform(control: Control, client_of: Callable[[], Desired], *, pa
             except GongfuError as error:  # this disk; the agent goes on without it
                 log.error("the configuration of the platform cannot be kept: %s", error.line())
                 etag = ""
-                await asyncio.sleep(backoff.next())
+                await rest(backoff.next())
                 continue
         backoff.reset()
         if bundle is None and loop.time() - asked < QUICK_S:
-            await asyncio.sleep(pause_s * (0.5 + random.random()))
+            await rest(pause_s * (0.5 + random.random()))
 
 
 async def hear_engineer(control: Control, mailbox: Mailbox, reload: asyncio.Event) -> None:
@@ -69,7 +70,7 @@ async def hear_engineer(control: Control, mailbox: Mailbox, reload: asyncio.Even
             await _hear(control, mailbox, reload)
         except (GongfuError, OSError) as error:  # this disk; the agent goes on without it
             log.error("configuration: %s", error)
-            await asyncio.sleep(backoff.next())
+            await rest(backoff.next())
         else:
             backoff.reset()
 
@@ -81,7 +82,7 @@ async def _hear(control: Control, mailbox: Mailbox, reload: asyncio.Event) -> No
     request = await asyncio.to_thread(mailbox.take)
     if request is not None:
         refusal = await _do(control, request)
-        mailbox.answer(Reply(id=request.id, refusal=refusal.line() if refusal else ""))
+        await asyncio.to_thread(mailbox.answer, Reply(id=request.id, refusal=refusal.line() if refusal else ""))
     await control.look_again()
 
 

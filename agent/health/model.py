@@ -14,6 +14,7 @@ import msgspec
 from agent.health.host import Host
 
 DeviceState = Literal["starting", "running", "degraded", "down", "off"]
+ComponentState = Literal["starting", "running", "restarting", "stopped"]
 ConfigState = Literal["UNSET", "APPLYING", "APPLIED", "FAILED"]
 UplinkState = Literal["off", "starting", "connected", "waiting", "failing", "refused"]
 
@@ -126,6 +127,20 @@ class AudienceStatus(_Part, frozen=True):
     remedy: str = ""
 
 
+class ComponentStatus(_Part, frozen=True):
+    """A component of the agent under its supervision; code, error and remedy are empty when it is well."""
+
+    name: str
+    state: ComponentState
+    restarts: int
+    essential: bool = False
+    """Whether the gateway is not healthy without it."""
+    code: str = ""
+    """A word for programs: ``hung``, ``ended``, ``unexpected``, ``MemoryError``, ``ENOSPC`` and its like."""
+    error: str = ""
+    remedy: str = ""
+
+
 class Health(_Part, frozen=True):
     """Whether the agent does what it is there for; ``/healthz`` answers 503 when not."""
 
@@ -155,6 +170,7 @@ class Status(_Part, frozen=True):
     uplink: UplinkStatus = UplinkStatus(state="off")
     host: Host | None = None
     audiences: tuple[AudienceStatus, ...] = ()
+    components: tuple[ComponentStatus, ...] = ()
 
 
 def encode(status: Status) -> bytes:

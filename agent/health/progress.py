@@ -6,6 +6,10 @@ ending, the agent says what is wrong, and systemd leaves it alone. A scan that n
 that hangs in the kernel or an event loop that is blocked are what a restart does mend: attempts stop
 ending, and the feed stops.
 
+Every other component is watched by its supervision, which starts one that hangs anew and shows it; no fault of
+one component that others can do without ends the process. Only a component that hangs although supervision
+should have started it anew long ago tells of a process that is stuck as a whole, and stops the feed, too.
+
 The limits follow from the slowest rhythm that is normal. A device whose error needs a person is tried
 every five minutes, so scans are given longer than that; a device read once an hour is given three
 hours. A commit ends every flush; an SD card that collects its garbage may take tens of seconds.
@@ -17,8 +21,10 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
+from agent.core.faults import HUNG
+from agent.core.supervision import ComponentSnapshot
 from agent.health.notify import Notifier
 
 log = logging.getLogger(__name__)
@@ -41,10 +47,12 @@ class Progress:
         *,
         flush_s: float = 5.0,
         monotonic: Callable[[], float] = time.monotonic,
+        components: Callable[[], Iterable[ComponentSnapshot]] = tuple,
     ) -> None:
         """``shortest_interval_s``: of all points; the rhythm in which scans of the gateway must end."""
         self.expect_scans(has_devices, shortest_interval_s)
         self._commit_limit = PATIENCE_S + 3 * flush_s
+        self._components = components
         self._monotonic = monotonic
         self._scan = self._commit = monotonic()
 
@@ -68,7 +76,14 @@ class Progress:
             return f"no scan attempt has ended for {now - self._scan:.0f} s"
         if now - self._commit > self._commit_limit:
             return f"no write to disk has ended for {now - self._commit:.0f} s"
+        stuck = next((each for each in self._components() if each.overdue), None)
+        if stuck is not None:
+            return f"{stuck.name} has made no step for {stuck.quiet_s:.0f} s and cannot be started anew"
         return ""
+
+    def hanging(self) -> str:
+        """The components that are started anew because they hang; empty when none is."""
+        return ", ".join(each.name for each in self._components() if each.code == HUNG)
 
 
 class Watchdog:
@@ -88,6 +103,7 @@ class Watchdog:
         self._notifier = notifier
         self._progress = progress
         self._stalled = False
+        self._hanging = ""
 
     async def run(self) -> None:
         """Look and feed until cancelled."""
@@ -108,6 +124,10 @@ class Watchdog:
             log.info("scans and writes go on again")
             self._notifier.status("goes on again")
         self._stalled = False
+        hanging = self._progress.hanging()
+        if hanging != self._hanging:
+            self._notifier.status(f"hangs, and is started anew: {hanging}" if hanging else "goes on again")
+        self._hanging = hanging
         if self._feeds:
             self._notifier.watchdog()
 

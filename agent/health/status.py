@@ -10,11 +10,13 @@ from typing import Any, Protocol
 import msgspec
 
 from agent.buffer.records import DigestRecord, Loss, Stats
+from agent.core.supervision import ComponentSnapshot
 from agent.health.host import Host
 from agent.health.model import (
     AudienceStatus,
     BufferStatus,
     ClockStatus,
+    ComponentStatus,
     ConfigStatus,
     DeviceState,
     DeviceStatus,
@@ -34,6 +36,7 @@ __all__ = [
     "AudienceStatus",
     "BufferStatus",
     "ClockStatus",
+    "ComponentStatus",
     "ConfigStatus",
     "DeviceStatus",
     "DigestStatus",
@@ -115,18 +118,20 @@ def assemble(
     host: Host | None = None,
     audiences: Sequence[AudienceStatus] = (),
     stalled: str = "",
+    components: Iterable[ComponentSnapshot] = (),
 ) -> Status:
     """Make the status of what the rooms say; ``stalled`` is ``Progress.stalled()``."""
     device_parts = tuple(_device(each) for each in devices)
     clock_part = ClockStatus(trusted=clock.trusted, source=clock.source, offset_s=round(clock.offset_us / 1e6, 3))
     uplink = uplink or UplinkStatus(state="off")
+    component_parts = tuple(_component(each) for each in components)
     return Status(
         gateway=gateway,
         gateway_id=gateway_id,
         version=version,
         time=stamp(now_us),
         uptime_s=round(uptime_s, 1),
-        health=judge(clock_part, device_parts, buffer, digests, config, uplink, stalled, audiences),
+        health=judge(clock_part, device_parts, buffer, digests, config, uplink, stalled, audiences, component_parts),
         clock=clock_part,
         devices=device_parts,
         buffer=buffer,
@@ -136,6 +141,7 @@ def assemble(
         uplink=uplink,
         host=host,
         audiences=tuple(audiences),
+        components=component_parts,
     )
 
 
@@ -148,16 +154,22 @@ def judge(
     uplink: UplinkStatus,
     stalled: str = "",
     audiences: Sequence[AudienceStatus] = (),
+    components: Sequence[ComponentStatus] = (),
 ) -> Health:
     """Healthy means that data flows to disk, not that the process lives (L20).
 
     One machine that is switched off for the night is a warning; no machine at all, a disk that takes
     nothing or an agent that is stuck are reasons. The platform being away is a warning: digests wait.
     """
-    reasons, warnings = [], []
+    reasons: list[str] = []
+    warnings: list[str] = []
     wanted = [device for device in devices if device.state != "off"]
     if stalled:
         reasons.append(stalled)
+    for component in components:
+        if component.code and not component.name.startswith("device "):  # a device has a line of its own
+            is_reason = component.essential and component.state == "restarting"
+            (reasons if is_reason else warnings).append(f"{component.name} failed: {component.code}")
     if buffer.failing:
         reasons.append(f"the disk takes no data: {buffer.failing}")
     if wanted and not any(device.good for device in wanted if device.state in ("running", "degraded")):
@@ -228,6 +240,18 @@ def ledger_status(losses: Iterable[Loss]) -> dict[str, LossStatus]:
         )
         for cause, each in sorted(by_cause.items())
     }
+
+
+def _component(source: ComponentSnapshot) -> ComponentStatus:
+    return ComponentStatus(
+        name=source.name,
+        state=source.state,
+        restarts=source.restarts,
+        essential=source.essential,
+        code=source.code,
+        error=source.error,
+        remedy=source.remedy,
+    )
 
 
 def _device(source: DeviceSource) -> DeviceStatus:

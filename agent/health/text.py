@@ -28,6 +28,11 @@ def _problems(status: Status) -> str:
     lines = [f"✗ {reason}" for reason in status.health.reasons]
     lines += [f"! {warning}" for warning in status.health.warnings]
     lines += [f"  device {each.name} → {each.remedy}" for each in status.devices if each.remedy]
+    lines += [
+        f"  {each.name}: {each.error} → {each.remedy}"
+        for each in status.components
+        if each.remedy and not each.name.startswith("device ")
+    ]
     if status.uplink.remedy:
         lines.append(f"  platform → {status.uplink.remedy}")
     return "\n".join(lines)

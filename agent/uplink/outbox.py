@@ -166,7 +166,8 @@ class Uplink:
         return Reporter(look, client, lambda: self._state == "connected", Pace(self._phase), news=news)
 
     async def run(self) -> None:
-        """Send what there is, wait for more, for ever."""
+        """Send what there is, wait for more, for ever; may be called again after it was ended."""
+        self._head = None  # whatever happened, ask anew
         try:
             await self._until_enrolled()
             while True:

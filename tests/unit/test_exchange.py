@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from agent.clock import Clock
+from agent.core.supervision import Supervision
 from agent.supervisor import DeviceRunner, Supervisor
 from drivers.contract import Context, DriverType, Point, PointGroup, Samples
 from tests.support.sampling import NoOptions, RecordingSink, ScriptedDriver, scripted_device
@@ -52,18 +53,17 @@ def make(name: str, sink: RecordingSink) -> DeviceRunner:
 @asynccontextmanager
 async def running(supervisor: Supervisor) -> AsyncIterator[None]:
     log.clear()
-    task = asyncio.create_task(supervisor.run())
+    supervisor.start()
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.wait({task})
+        await supervisor.exchange([])
 
 
 async def test_only_what_differs_is_stopped_and_started() -> None:
     sink = RecordingSink()
     a, b = make("a", sink), make("b", sink)
-    supervisor = Supervisor([a, b])
+    supervisor = Supervisor(Supervision(), [a, b])
     async with running(supervisor):
         await sink.until(lambda: a.snapshot().scans > 2 and b.snapshot().scans > 2)
         new = make("b", sink)
@@ -78,7 +78,7 @@ async def test_only_what_differs_is_stopped_and_started() -> None:
 async def test_a_device_can_be_taken_away_switched_off_and_brought_back() -> None:
     sink = RecordingSink()
     a, b = make("a", sink), make("b", sink)
-    supervisor = Supervisor([a, b])
+    supervisor = Supervisor(Supervision(), [a, b])
     async with running(supervisor):
         await sink.until(lambda: b.snapshot().scans > 0)
         await supervisor.exchange([a], off=["b"])
@@ -92,8 +92,27 @@ async def test_a_device_can_be_taken_away_switched_off_and_brought_back() -> Non
 async def test_an_exchange_before_the_start_is_what_starts() -> None:
     sink = RecordingSink()
     b = make("b", sink)
-    supervisor = Supervisor([make("a", sink)])
+    supervisor = Supervisor(Supervision(), [make("a", sink)])
     await supervisor.exchange([b])
     async with running(supervisor):
         await sink.until(lambda: b.snapshot().scans > 0)
         assert log[0] == "b opens"
+
+
+async def test_d1_an_exchange_during_the_staggered_start_starts_nothing_twice() -> None:
+    sink = RecordingSink()
+    names = [chr(number) for number in range(0x4E00, 0x4E00 + 30)]
+    before = {name: make(name, sink) for name in names}
+    supervision = Supervision()
+    supervisor = Supervisor(supervision, list(before.values()))
+    async with running(supervisor):
+        await sink.until(lambda: before[names[2]].snapshot().scans > 0)  # in the middle of it
+        assert before[names[-1]].snapshot().scans == 0
+        after = before | {name: make(name, sink) for name in names[-5:]}
+        await asyncio.gather(supervisor.exchange(list(after.values())), supervisor.exchange(list(after.values())))
+        await sink.until(lambda: all(each.snapshot().scans > 0 for each in after.values()))
+        opened = [entry for entry in log if entry.endswith("opens")]
+        assert sorted(opened) == sorted(f"{name} opens" for name in names)
+        assert all(before[name].snapshot().scans == 0 for name in names[-5:]), "what left before its turn never started"
+    assert not supervision.snapshots()
+    assert sorted(entry for entry in log if entry.endswith("closed")) == sorted(f"{name} closed" for name in names)

@@ -16,6 +16,7 @@ import pytest
 from agent.backoff import Backoff
 from agent.clock import Clock
 from agent.config.model import Device
+from agent.core.supervision import Supervision
 from agent.supervisor import DeviceRunner, Supervisor
 from drivers.contract import DriverError, FailureKind, PointGroup, Samples
 from drivers.quality import Quality
@@ -43,13 +44,12 @@ async def running(device: Device, sink: RecordingSink, events: Events) -> AsyncI
         on_scan=lambda: None,
         report=lambda kind, name, detail: events.append((kind, name, detail)),
     )
-    task = asyncio.create_task(Supervisor([runner]).run())
+    supervision = Supervision()
+    Supervisor(supervision, [runner]).start()
     try:
         yield runner
     finally:
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
+        await supervision.stop_all(1.0)
 
 
 def values(make: Callable[[int], float | Quality]) -> Callable[[ScriptedDriver, PointGroup], Samples]:

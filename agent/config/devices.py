@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from agent.config import templates
 from agent.config.convert import BAD, Bad, Context, build, convert_fields, missing
-from agent.config.model import Device, DeviceSection, TagSection
+from agent.config.model import Device, DeviceSection, Tag, TagSection
 from agent.config.problems import Place, did_you_mean, show
 from agent.config.references import Unreadable, read_file
 from agent.config.tables import Row, read_table
 from agent.config.tag_warnings import BROKEN, warn_of_tags
-from agent.config.tags import LONGEST_INTERVAL, MOST_TAGS, NAME, SHORTEST_INTERVAL, Merged, TagList, make_tags, merge
+from agent.config.tags import (
+    LONGEST_INTERVAL,
+    MOST_TAGS,
+    NAME,
+    SHORTEST_INTERVAL,
+    Merged,
+    TagList,
+    default_kind,
+    make_tags,
+    merge,
+)
 from agent.config.units import show_seconds
 from drivers import registry
 from drivers.contract import DriverType, Problem
 
+TAG_DEFAULTS = ("type", "order", "invalid")
+"""Keys of a device that hold for those of its tags that do not say."""
 _LARGEST_TABLE = 64 * 1024 * 1024
 
 
@@ -78,6 +90,7 @@ class _OneDevice:
         name = given.get("name", BAD)
         if name is not BAD and self._check_name(name):
             self.name = name
+            self._problems.call(self._place, name)
         interval = self._interval(given)
         driver = self._driver(given.get("driver", BAD))
         before = len(self._problems)
@@ -86,7 +99,9 @@ class _OneDevice:
             self._table(_text(given, "tags_file")),
             self._inline(inline),
         ]
-        tags = make_tags(self.name or "", interval, merge(layers, self._problems), self._problems, self._room)
+        defaults = {key: given[key] for key in TAG_DEFAULTS if given.get(key) is not None}
+        merged = merge(layers, self._problems, (self._place, defaults) if defaults else None)
+        tags = make_tags(self.name or "", interval, merged, self._problems, self._room)
         if len(self._problems) > before and self.name is not None:
             result.unsound.add(self.name)
         options = self._options(driver, given.get("connection", {}), tags) if driver else BAD
@@ -186,6 +201,11 @@ class _OneDevice:
             return BAD
         try:
             found = driver.check(options, [tag.point for tag in tags.tags])
+            if misfits := self._misfits(found, tags):
+                # A device's type is for its numbers; a bit among them keeps the driver's own.
+                for at in misfits:
+                    tags.tags[at] = _typeless(tags.tags[at], tags.origin[at].values)
+                found = driver.check(options, [tag.point for tag in tags.tags])
         except BROKEN as error:
             message = f"the check of driver {show(driver.name)} failed: {type(error).__name__}"
             self._problems.add((self._place, "driver"), message, "tell its author")
@@ -195,6 +215,15 @@ class _OneDevice:
             if sound or problem.point is not None:
                 self._note(problem, tags.origin, inner.resolved)
         return options if sound else BAD
+
+    def _misfits(self, found: Sequence[Problem], tags: TagList) -> set[int]:
+        """Points that the type of the device does not fit."""
+        own = (self._place, "type")
+        return {
+            each.point
+            for each in found
+            if each.field == "type" and each.point is not None and tags.origin[each.point].place_of("type") == own
+        }
 
     def _note(self, problem: Problem, origin: Sequence[Merged], secrets: set[str]) -> None:
         message, remedy = (_without(secrets, text) for text in (problem.message, problem.remedy))
@@ -208,6 +237,10 @@ class _OneDevice:
             for key in problem.field.split(".") if problem.field else ():
                 place = (place, key)
         self._problems.add(place, message, remedy)
+
+
+def _typeless(tag: Tag, given: Mapping[str, Any]) -> Tag:
+    return replace(tag, point=replace(tag.point, type=""), kind=given.get("kind") or default_kind(""))
 
 
 def _text(given: Mapping[str, Any], key: str) -> str:

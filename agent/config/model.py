@@ -192,6 +192,10 @@ class DeviceSection(_Section, frozen=True):
     connection: dict[str, Any] = {}
     tags_file: str = ""
     template: str = ""
+    type: str | None = None
+    """Of tags that do not say; ``order`` and ``invalid`` likewise."""
+    order: str | None = None
+    invalid: tuple[float | str, ...] | None = None
     tag: tuple[TagSection, ...] = ()
 
 

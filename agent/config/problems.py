@@ -21,30 +21,35 @@ class Problems:
     """Problem lines in the order of their discovery, those of a table by its lines; each once."""
 
     def __init__(self) -> None:
-        self._lines: dict[str, tuple[int, int]] = {}
+        self._noted: dict[tuple[Place, str, str], tuple[int, int]] = {}
         self._tables: dict[str, int] = {}
-        self._unresolved: set[str] = set()
-        self._warnings: dict[str, None] = {}
+        self._unresolved: set[tuple[Place, str, str]] = set()
+        self._warned: dict[tuple[Place, str, str], None] = {}
+        self._names: dict[Place, str] = {}
+
+    def call(self, place: Place, name: str) -> None:
+        """What is at a place has a name, which people know better than a number in a list."""
+        self._names[place] = name
 
     def warn(self, place: Place, message: str, remedy: str = "") -> None:
         """Note what is valid and probably not meant: where, what, and what to write where it is not."""
-        self._warnings.setdefault(_line(place, message, remedy))
+        self._warned.setdefault((place, message, remedy))
 
     def add(self, place: Place, message: str, remedy: str = "", *, unresolved: bool = False) -> None:
         """Note a problem: where, what, and what to write instead.
 
         ``unresolved``: what is written may be right, but names a driver, template or tag that is not there.
         """
-        text = _line(place, message, remedy)
-        self._lines.setdefault(text, self._rank(place))
+        problem = (place, message, remedy)
+        self._noted.setdefault(problem, self._rank(place))
         if unresolved:
-            self._unresolved.add(text)
+            self._unresolved.add(problem)
 
     def _rank(self, place: Place) -> tuple[int, int]:
         while isinstance(place, tuple):
             place = place[0]
         table, _, line = place.rpartition(":")
-        position = len(self._lines)
+        position = len(self._noted)
         if not (table and line.isdigit()):
             return position, 0
         return self._tables.setdefault(table, position), int(line)
@@ -52,24 +57,35 @@ class Problems:
     @property
     def lines(self) -> tuple[str, ...]:
         """All problems, one line each."""
-        return tuple(sorted(self._lines, key=self._lines.__getitem__))
+        noted = sorted(self._noted, key=self._noted.__getitem__)
+        return tuple(dict.fromkeys(self._line(*each) for each in noted))
 
     @property
     def unresolved(self) -> tuple[str, ...]:
         """Those among them that only name what is not there."""
-        return tuple(line for line in self.lines if line in self._unresolved)
+        lines = {self._line(*each) for each in self._unresolved}
+        return tuple(line for line in self.lines if line in lines)
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is valid all the same, one line each."""
-        return tuple(self._warnings)
+        return tuple(dict.fromkeys(self._line(*each) for each in self._warned))
 
     def __len__(self) -> int:
-        return len(self._lines)
+        return len(self._noted)
 
+    def _line(self, place: Place, message: str, remedy: str) -> str:
+        named = self._name(place)
+        # A message that says the name already does not need it twice.
+        of = f" ({named})" if named and f'"{named}"' not in message else ""
+        return one_line(f"{show_place(place)}: {message}" + (f"; {remedy}" if remedy else "") + of)
 
-def _line(place: Place, message: str, remedy: str) -> str:
-    return one_line(f"{show_place(place)}: {message}" + (f"; {remedy}" if remedy else ""))
+    def _name(self, place: Place) -> str:
+        while place not in self._names:
+            if not isinstance(place, tuple):
+                return ""
+            place = place[0]
+        return self._names[place]
 
 
 def show_place(place: Place) -> str:

@@ -123,22 +123,26 @@ class _Header:
         self._unnamed: list[int] = []
         self._width = len(cells)
         names: set[str] = set()
-        suspected: set[str] = set()
+        meant: dict[str, int] = {}
         for position, cell in enumerate(cells):
             name = cell.strip().casefold()
             if not name:
                 self._unnamed.append(position)
             elif name not in _CELLS:
                 self._unnamed.append(NO_COLUMN)
-                suspected.add(nearest(name, _CELLS) or "")
                 problems.add((place, name), "unknown column", did_you_mean(name, _CELLS))
+                meant[nearest(name, _CELLS) or ""] = position
             elif name in names:
                 problems.add((place, name), "column given twice", "remove one of them")
             else:
                 names.add(name)
                 self._columns.append((position, name, _CELLS[name], {}))
-        self.usable = "name" in names
-        if not self.usable and "name" not in suspected:
+        # The column is wrong once, and not in each of its rows: they are read as what was probably meant.
+        for name, position in meant.items():
+            if name and name not in names:
+                self._columns.append((position, name, _CELLS[name], {}))
+        self.usable = "name" in names or "name" in meant
+        if not self.usable:
             problems.add(place, "no column is called name", "begin with a line of column names: name, address, type, …")
 
     def row(self, cells: list[str], place: Place) -> Row:

@@ -67,14 +67,19 @@ class TagList:
     """The tags that the configuration file itself names, completed by the layers below."""
 
 
-def merge(layers: Iterable[Sequence[Row]], problems: Problems) -> list[Merged]:
-    """Lay lists of tags over one another; a name that one list holds twice is a problem."""
+def merge(layers: Iterable[Sequence[Row]], problems: Problems, defaults: Row | None = None) -> list[Merged]:
+    """Lay lists of tags over one another; a name that one list holds twice is a problem.
+
+    ``defaults``: a layer that lies below each of them.
+    """
     merged: dict[Any, Merged] = {}
     for rows in layers:
         seen: dict[Any, Place] = {}
         for row in rows:
             place, values = row
             name = values.get("name")
+            if isinstance(name, str):
+                problems.call(place, name)
             if name is None or name is BAD:
                 missing(TagSection, {"address": "", **values}, place, problems)
                 continue
@@ -84,7 +89,7 @@ def merge(layers: Iterable[Sequence[Row]], problems: Problems) -> list[Merged]:
             seen[name] = place
             below = merged.get(name)
             if below is None:
-                merged[name] = Merged([row])
+                merged[name] = Merged([row] if defaults is None else [defaults, row])
             else:
                 below.layers.append(row)
     return list(merged.values())

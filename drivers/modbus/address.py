@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from drivers.contract import Point, Problem
 from drivers.sentinels import RANGES, possible
@@ -151,12 +151,28 @@ def check_points(points: Sequence[Point], max_registers: int) -> Iterator[Proble
             said.add(key)
 
 
+def _without(point: Point, field: str) -> Point:
+    """The point with one of its keys as if it had not been given."""
+    if field == "address":
+        table = "coil" if point.type == "bool" else "holding"
+        return replace(point, address=f"{table}:0", element=0)
+    if field == "type":
+        return replace(point, type="", length=0)
+    if field == "order":
+        return replace(point, order="ABCD")
+    return replace(point, length=0) if point.type != "string" else replace(point, length=2)
+
+
 def _check_point(point: Point, max_registers: int) -> Iterator[Problem]:
-    try:
-        found = place(point)
-    except AddressError as error:
-        yield Problem(error.field, str(error), error.remedy, point.index)
-        return
+    found = None
+    while found is None:
+        try:
+            found = place(point)
+        except AddressError as error:
+            yield Problem(error.field, str(error), error.remedy, point.index)
+            if (sound := _without(point, error.field)) == point:
+                return
+            point = sound  # what else is wrong is said in the same run
     if found.function in (HOLDING, INPUT) and found.count > max_registers:
         message = f"{found.count} registers do not fit into one request of {max_registers}"
         key, remedy = ("length", "shorten it") if found.type == "string" else ("type", "raise max_registers")

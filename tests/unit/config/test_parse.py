@@ -73,8 +73,8 @@ def test_what_a_driver_finds_in_a_merged_tag_is_told_where_it_was_written(tmp_pa
     monkeypatch.chdir(tmp_path)
     override = '[[device.tag]]\nname = "a"\nscale = 3\n[[device.tag]]\nname = "b"\naddress = "x"\n'
     assert problems_of(device(tags=override, tags_file="t.csv")) == (
-        't.csv:2: address: "hodling:1" is no address; such as "holding:100"',
-        'config.toml: device[0].tag[1].address: "x" is no address; such as "holding:100"',
+        't.csv:2: address: "hodling:1" is no address; such as "holding:100" (a)',
+        'config.toml: device[0].tag[1].address: "x" is no address; such as "holding:100" (b)',
     )
 
 
@@ -113,12 +113,12 @@ def test_an_open_secret_file_is_only_noted(tmp_path, caplog):
 
 def test_a_secret_is_not_told_in_a_drivers_own_problem():
     (problem,) = problems_of(device('host = { env = "HOST" }'), HOST="correct horse")
-    assert problem == 'config.toml: device[0].connection.host: "…" is no host; a name or an address'
+    assert problem == 'config.toml: device[0].connection.host: "…" is no host; a name or an address (p)'
 
 
 def test_a_device_with_a_mistake_does_not_make_its_tags_unknown():
     text = '[gateway]\nname = "g"\n[digest]\nshare = ["p.a", "p.b"]\n' + device(tags=tag() + tag("b", scale="0"))
-    assert problems_of(text) == ("config.toml: device[0].tag[1].scale: must not be 0; leave it out for 1",)
+    assert problems_of(text) == ("config.toml: device[0].tag[1].scale: must not be 0; leave it out for 1 (b)",)
 
 
 def test_a_count_that_is_a_slip_takes_no_memory():
@@ -240,3 +240,47 @@ def test_path_is_kept(tmp_path):
     path: Path = tmp_path / "x.toml"
     path.write_text('[gateway]\nname = "g"\n')
     assert load(path, {}).path == path
+
+
+def test_n18_type_order_and_invalid_of_a_device_hold_for_tags_that_do_not_say():
+    tags = tag() + tag("b", order='"ABCD"', invalid="[]") + tag("c", type='"int16"')
+    text = device(tags='invalid = ["nan"]\n' + tags, order="CDAB", type="float32")
+    points = [each.point for each in made(text).devices[0].tags]
+    assert [point.order for point in points] == ["CDAB", "ABCD", "CDAB"]
+    assert [point.type for point in points] == ["float32", "float32", "int16"]
+    assert [len(point.invalid) for point in points] == [1, 0, 1]
+
+
+def test_n18_a_bit_keeps_its_own_type():
+    text = '[[device]]\nname = "m"\ndriver = "modbus"\ntype = "float32"\n'
+    text += 'connection = { host = "h" }\n' + tag() + tag("b", "holding:9.3", kind='"state"') + tag("c", "coil:1")
+    tags = made(text).devices[0].tags
+    assert [each.point.type for each in tags] == ["float32", "", ""]
+    assert [each.kind for each in tags] == ["gauge", "state", "gauge"]
+
+
+def test_n18_what_a_table_says_counts_more(tmp_path, monkeypatch):
+    (tmp_path / "t.csv").write_text("name,address,order\na,holding:1,DCBA\nb,holding:3,\n")
+    monkeypatch.chdir(tmp_path)
+    configuration = made(device(tags_file="t.csv", order="CDAB"))
+    assert [each.point.order for each in configuration.devices[0].tags] == ["DCBA", "CDAB"]
+
+
+def test_n12_a_wrong_header_is_said_once_and_its_rows_are_read_all_the_same(tmp_path, monkeypatch):
+    rows = "".join(f"t{number},holding:{number},1\n" for number in range(60))
+    (tmp_path / "t.csv").write_text(f"name,adress,scale\n{rows}t60,hodling:1,0.x\n")
+    monkeypatch.chdir(tmp_path)
+    assert problems_of(device(tags_file="t.csv")) == (
+        't.csv:1: adress: unknown column; did you mean "address"?',
+        't.csv:62: scale: is no number: "0.x" (t60)',
+        't.csv:62: address: "hodling:1" is no address; such as "holding:100" (t60)',
+    )
+
+
+def test_n12_every_mistake_of_a_row_is_told_in_one_run(tmp_path, monkeypatch):
+    (tmp_path / "t.csv").write_text("name,address,type,order,length\noil,holdin:1,flaot32,ACBD,3\n")
+    monkeypatch.chdir(tmp_path)
+    text = '[gateway]\nname = "g"\n[[device]]\nname = "m"\ndriver = "modbus"\ntags_file = "t.csv"\n'
+    found = problems_of(text + 'connection = { host = "h" }\n')
+    assert [line.split(": ")[1] for line in found] == ["address", "type", "order"]
+    assert all(line.startswith("t.csv:2: ") and line.endswith("(oil)") for line in found)

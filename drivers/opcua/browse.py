@@ -17,7 +17,7 @@ from asyncua.ua.object_ids import ObjectIds
 from drivers.browsing import Tree, Wanted
 from drivers.contract import Context, DriverError, FailureKind
 from drivers.opcua.address import AddressError, BrowsePathAddress, NodeAddress, PathElement, parse
-from drivers.opcua.client import Connection, Fault
+from drivers.opcua.client import TOO_MUCH, Connection, Fault
 from drivers.opcua.details import Details
 from drivers.opcua.options import Options
 from drivers.opcua.recognise import states
@@ -30,13 +30,17 @@ BROWSE, READ = 100, 200
 """Nodes a request, where the server names no limit."""
 REFERENCES = 1000
 """References a node and answer; the rest comes with BrowseNext."""
+PROPERTIES = 100
+"""Properties of a node that are looked at."""
+FOLLOWED = 100_000
+"""Children among which the next step of a path is looked for."""
+_LONGEST_NAME, _LONGEST_ID = 200, 4096
+"""Characters; identifiers are no longer by the standard."""
 ROOT: NodeId = make_id(ObjectIds.RootFolder)
 OBJECTS: NodeId = make_id(ObjectIds.ObjectsFolder)
 SERVER: NodeId = make_id(ObjectIds.Server)
 _HIERARCHICAL: NodeId = make_id(ObjectIds.HierarchicalReferences)
 _HAS_PROPERTY: NodeId = make_id(ObjectIds.HasProperty)
-_TOO_LARGE = frozenset({0x80100000, 0x80080000, 0x80B80000, 0x80B90000})
-"""BadTooManyOperations, BadEncodingLimitsExceeded, BadRequestTooLarge, BadResponseTooLarge."""
 _NO_CONTINUATION = 0x804B0000
 _UNKNOWN = frozenset({0x80330000, 0x80340000})
 """BadNodeIdInvalid, BadNodeIdUnknown."""
@@ -64,9 +68,11 @@ class Browser:
         self._batch = {"browse": BROWSE, "read": READ}
         self._ids: dict[Node, NodeId] = {}
         self._notes: list[str] = []
+        self._most = 0
 
     async def look(self, wanted: Wanted) -> Tree:
         """The tree below a place."""
+        self._most = wanted.most
         await self._learn()
         start = await self._start(wanted.start)
         await self._descend(start, wanted)
@@ -123,7 +129,7 @@ class Browser:
     async def _follow(self, path: BrowsePathAddress) -> Node:
         node = self._node(ROOT, "Root", 0)
         for step in path.elements:
-            (children,) = await self.references([self._ids[node]])
+            (children,) = await self.references([self._ids[node]], most=FOLLOWED)
             found = self._match(step, children)
             if found is None:
                 names = [f"{each.BrowseName.NamespaceIndex}:{each.BrowseName.Name}" for each in children]
@@ -147,7 +153,8 @@ class Browser:
         opened, level = {start.place}, [start]
         for _ in range(wanted.depth):
             below: list[Node] = []
-            for node, children in zip(level, await self.references([self._ids[each] for each in level]), strict=True):
+            found = await self.references([self._ids[each] for each in level], most=self._most + 1)
+            for node, children in zip(level, found, strict=True):
                 for reference in children:
                     if len(self._ids) >= wanted.most:
                         self._notes.append(f"only the first {wanted.most} nodes are shown")
@@ -163,6 +170,9 @@ class Browser:
 
     def _add(self, parent: Node, reference: Any, opened: set[str]) -> Node | None:
         """Hang a node into the tree; it is returned if it is to be opened."""
+        identifier = reference.NodeId.Identifier
+        if isinstance(identifier, str | bytes) and len(identifier) > _LONGEST_ID:
+            return None
         is_property = reference.ReferenceTypeId == _HAS_PROPERTY
         standard = is_property and reference.BrowseName.NamespaceIndex == 0
         if parent.variable and standard and reference.BrowseName.Name != "Number":
@@ -182,7 +192,7 @@ class Browser:
 
     def _made(self, reference: Any) -> Node:
         node = self._node(
-            _local(reference.NodeId), reference.BrowseName.Name or "", reference.BrowseName.NamespaceIndex
+            _local(reference.NodeId), _shown(reference.BrowseName.Name), reference.BrowseName.NamespaceIndex
         )
         node.variable = reference.NodeClass == ua.NodeClass.Variable
         if reference.TypeDefinition is not None and not reference.TypeDefinition.is_null():
@@ -202,13 +212,18 @@ class Browser:
 
     async def properties(self, nodes: Sequence[NodeId]) -> list[list[Any]]:
         """The properties of each node."""
-        return await self.references(nodes, _HAS_PROPERTY)
+        found = await self.references(nodes, _HAS_PROPERTY, most=PROPERTIES * max(1, len(nodes)))
+        return [each[:PROPERTIES] for each in found]
 
-    async def references(self, nodes: Sequence[NodeId], kind: NodeId = _HIERARCHICAL) -> list[list[Any]]:
-        """What is below each node, of objects and variables."""
+    async def references(self, nodes: Sequence[NodeId], kind: NodeId = _HIERARCHICAL, *, most: int) -> list[list[Any]]:
+        """What is below each node, of objects and variables; not much more than ``most`` in all."""
+        left = most
 
         async def ask(some: Sequence[NodeId]) -> list[list[Any]]:
-            return await self._browse(some, kind)
+            nonlocal left
+            found = await self._browse(some, kind, left) if left > 0 else [[] for _ in some]
+            left -= sum(map(len, found))
+            return found
 
         return await self._in_batches("browse", nodes, ask)
 
@@ -219,12 +234,18 @@ class Browser:
             request = ua.ReadRequest()
             request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Neither
             request.Parameters.NodesToRead = [ua.ReadValueId(node, attribute) for node, attribute in some]
-            answer: Any = await self._connection.call(request, ua.ReadResponse)
+            try:
+                answer: Any = await self._connection.call(request, ua.ReadResponse)
+            except Fault as fault:
+                if fault.code not in TOO_MUCH or len(some) > 1 or self._connection.ended:
+                    raise
+                # One value that is too large to be shown is no reason to show nothing.
+                return [ua.DataValue(StatusCode=ua.StatusCode(ua.UInt32(fault.code)))]
             return _all(answer.Results, some)
 
         return await self._in_batches("read", what, ask)
 
-    async def _browse(self, nodes: Sequence[NodeId], kind: NodeId) -> list[list[Any]]:
+    async def _browse(self, nodes: Sequence[NodeId], kind: NodeId, most: int) -> list[list[Any]]:
         request = ua.BrowseRequest()
         request.Parameters.RequestedMaxReferencesPerNode = REFERENCES
         request.Parameters.NodesToBrowse = [_description(node, kind) for node in nodes]
@@ -233,21 +254,23 @@ class Browser:
         found: list[list[Any]] = []
         for node, result in zip(nodes, results, strict=True):
             if result.StatusCode.value == _NO_CONTINUATION and len(nodes) > 1:
-                found += await self._browse([node], kind)  # its places for open browses are taken by the others
+                found += await self._browse([node], kind, most)  # its places for open browses are taken by the others
             else:
-                found.append([*(result.References or ()), *await self._rest(result.ContinuationPoint)])
+                first = list(result.References or ())
+                found.append([*first, *await self._rest(result.ContinuationPoint, most - len(first))])
         return [[each for each in references if not getattr(each.NodeId, "ServerIndex", 0)] for references in found]
 
-    async def _rest(self, point: bytes | None) -> list[Any]:
+    async def _rest(self, point: bytes | None, most: int) -> list[Any]:
         found: list[Any] = []
         while point:
             request = ua.BrowseNextRequest()
             request.Parameters.ContinuationPoints = [point]
-            request.Parameters.ReleaseContinuationPoints = False  # the library's default is to give up the rest
+            # A server need not ever come to an end.
+            request.Parameters.ReleaseContinuationPoints = enough = len(found) >= most
             answer: Any = await self._connection.call(request, ua.BrowseNextResponse)
             (result,) = _all(answer.Parameters.Results, [point])
             found += result.References or ()
-            point = result.ContinuationPoint if result.References else None
+            point = result.ContinuationPoint if result.References and not enough else None
         return found
 
     async def _in_batches(
@@ -260,7 +283,7 @@ class Browser:
             try:
                 found += await ask(batch)
             except Fault as fault:
-                if fault.code not in _TOO_LARGE or len(batch) == 1:
+                if fault.code not in TOO_MUCH or len(batch) == 1 or self._connection.ended:
                     raise
                 self._batch[key] = len(batch) // 2
         return found
@@ -273,6 +296,11 @@ def _description(node: NodeId, kind: NodeId) -> ua.BrowseDescription:
     made.NodeClassMask = ua.NodeClass.Object | ua.NodeClass.Variable
     made.ResultMask = ua.BrowseResultMask.All
     return made
+
+
+def _shown(name: str | None) -> str:
+    """A name for people, however long it is and whatever it holds."""
+    return "".join(each if each.isprintable() else "?" for each in (name or "")[:_LONGEST_NAME])
 
 
 def _local(id_: Any) -> NodeId:

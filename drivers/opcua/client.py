@@ -11,41 +11,48 @@ import asyncio
 import logging
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from asyncua import ua
 from asyncua.client.client import Client
-from asyncua.client.ua_client import UaClientState, UASocketProtocol
-from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.status_codes import get_name_and_doc
 from asyncua.ua.ua_binary import nodeid_to_binary, struct_from_binary
-from asyncua.ua.uaerrors import UaError, UaStatusCodeError
+from asyncua.ua.uaerrors import UaStatusCodeError
 
 from drivers.contract import Context, DriverError, FailureKind
+from drivers.opcua import session
+from drivers.opcua.channel import connect, lifetime_s, open_channel, renew
 from drivers.opcua.options import Options
+from drivers.opcua.reading import TooMuch, line, reading
 from drivers.opcua.security import explain, secure
 from drivers.opcua.status import quality, remedy
+from drivers.opcua.transport import Transport
+from drivers.opcua.values import Refused
 from drivers.quality import Quality
 
 # It says at WARNING and ERROR what is returned to us as an error anyway. Whoever sets a level wants to hear it.
 if logging.getLogger("asyncua").level == logging.NOTSET:
     logging.getLogger("asyncua").setLevel(logging.CRITICAL + 1)
 
-SESSION_S = 60.0
-"""Session timeout that is asked for: a session whose connection was cut must not hold the server's few
-places for long."""
-_CHANNEL_S = 3600.0
 _RENEW_AT = 0.75
+_QUIET_AT = 1 / 3
+"""Of the session's timeout: so long may nothing be asked before something is."""
+_QUIET_S = (1.0, 20.0)
+_RENEWAL_S = (0.5, 2700.0)
+"""Between two renewals, whatever lifetime the server grants."""
 _GOODBYE_S = 1.0
 _WINDOWS_EPOCH_S = 11_644_473_600
-_FAULT = b"\x01\x00" + struct.pack("<H", ObjectIds.ServiceFault_Encoding_DefaultBinary)
 _HEADER = struct.Struct("<qIIiI3s")
 """Time, handle, diagnostics, audit entry, timeout hint and additional header of a request."""
 
-FAILURES = (OSError, TimeoutError, UaError, struct.error, ValueError)
+FAILURES = (OSError, ValueError, UaStatusCodeError)
 """What a connection may raise where nobody made a mistake here."""
+TOO_MUCH = frozenset({0x80100000, 0x80B80000, 0x80B90000, 0x80080000, 0x80800000})
+"""BadTooManyOperations, BadRequestTooLarge, BadResponseTooLarge, BadEncodingLimitsExceeded, BadTcpMessageTooLarge."""
+TOO_LARGE = 0x80B90000
+"""BadResponseTooLarge."""
 
 _T = TypeVar("_T")
 
@@ -56,13 +63,10 @@ class Connection:
     def __init__(self, options: Options, context: Context) -> None:
         self._client = Client(options.endpoint, timeout=options.timeout_s)
         self._client.uaclient.pre_request_hook = None
-        self._client.name = self._client.description = "Gongfu Edge"
-        self._client.product_uri = "urn:gongfu-edge"
-        self._client.session_timeout = int(SESSION_S * 1000)
-        self._client.secure_channel_timeout = int(_CHANNEL_S * 1000)
         self._options, self._context = options, context
         self._token = b""
-        self._renew_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._renew_at = self._quiet_s = 0.0
         self.where = options.endpoint
         """The server's address, for messages."""
         self.security = ""
@@ -75,36 +79,37 @@ class Connection:
         """Seconds to wait for an answer."""
         return self._options.timeout_s
 
+    @property
+    def ended(self) -> bool:
+        """Whether the connection is gone, whoever ended it."""
+        protocol: Any = self._client.uaclient.protocol
+        return protocol is None or protocol.transport is None
+
     # -- coming and going ----------------------------------------------------------------------------
 
     async def open(self) -> None:
         """Connect, secure the channel, log in; raises DriverError. :meth:`close` it whatever happens."""
         client, options = self._client, self._options
         try:
-            self.security = await secure(client, options, self._context)
-            async with asyncio.timeout(options.timeout_s):
-                await self._connect_socket()
-            async with asyncio.timeout(3 * options.timeout_s):
-                await client.send_hello()
-                await client.open_secure_channel()
-                self._plan_renewal()
-                await client.create_session()
-                await client.activate_session(options.username or None, options.password, client.user_certificate)
+            expected = await secure(client, options, self._context)
+            self.security = expected.chosen
+            async with asyncio.timeout(4 * options.timeout_s):
+                with reading("its answer", UaStatusCodeError):
+                    transport = await connect(client, options)
+                    self._plan_renewal(await open_channel(client))
+                    granted_s = await session.enter(client, expected, options.username, options.password)
         except FAILURES as error:
             raise explain(error, options, self._context) from error
+        transport.trust()
+        low, high = _QUIET_S
+        # A server may name any number, or none at all.
+        self._quiet_s = min(max(granted_s * _QUIET_AT, low), high) if granted_s > 0 else high
         self._token = nodeid_to_binary(client.uaclient.session.authentication_token)
-
-    async def _connect_socket(self) -> None:
-        # The library's own waiting can swallow a cancellation on Python 3.11.
-        low = self._client.uaclient
-        low._set_state(UaClientState.CONNECTING)
-        loop, options = asyncio.get_running_loop(), self._options
-        await loop.create_connection(low._make_protocol, options.host, options.port)
-        low._set_state(UaClientState.SOCKET_OPEN)
 
     async def close(self) -> None:
         """Say good-bye where somebody listens, and let go of the socket. May be called twice."""
-        protocol = self._client.uaclient.protocol
+        self._rest()
+        protocol: Any = self._client.uaclient.protocol
         if protocol is None:
             return
         try:
@@ -117,31 +122,76 @@ class Connection:
         except TimeoutError:
             pass
         finally:
-            self._abort(protocol)
+            self.broken = True
+            self._client.uaclient.protocol = None
+            protocol.give_up(ConnectionError("closed"))
 
-    def _abort(self, protocol: UASocketProtocol) -> None:
+    # -- keeping it alive ----------------------------------------------------------------------------
+
+    def keep_alive(self, ask: Callable[[], bytes]) -> None:
+        """From now on renew the channel in time, and send what ``ask`` gives whenever nobody asks anything.
+
+        There is no task: a timer sends, and the answers arrive as callbacks.
+        """
+        self._rest()
+        loop, protocol = asyncio.get_running_loop(), self._protocol()
+        due = min(self._renew_at, protocol.sent_at + self._quiet_s)
+        self._timer = loop.call_at(max(due, loop.time() + 0.1), self._keep_alive, ask)
+
+    def _keep_alive(self, ask: Callable[[], bytes]) -> None:
+        self._timer = None
+        now = asyncio.get_running_loop().time()
+        try:
+            if now >= self._renew_at:
+                self._plan_renewal(0.0)
+                self._expect(renew(self._client), self._renewed)
+            if now >= self._protocol().sent_at + self._quiet_s:
+                self._expect(self.post(ask()), self._alive)
+            self.keep_alive(ask)
+        except (DriverError, *FAILURES) as error:
+            self._lose(error)
+
+    def _expect(self, answer: asyncio.Future[Any], take: Callable[[Any], None]) -> None:
+        """Take an answer, or lose the connection if it does not come in time."""
+
+        def came(future: asyncio.Future[Any]) -> None:
+            late.cancel()
+            if future.cancelled() or self.broken:
+                return
+            try:
+                take(future.result())
+            except FAILURES as error:
+                self._lose(error)
+
+        late = asyncio.get_running_loop().call_later(self.timeout_s, self._lose, TimeoutError("no answer"))
+        answer.add_done_callback(came)
+
+    def _renewed(self, token: Any) -> None:
+        self._plan_renewal(lifetime_s(token))
+
+    def _alive(self, answer: Any) -> None:
+        self.body(answer)
+
+    def _plan_renewal(self, lifetime: float) -> None:
+        low, high = _RENEWAL_S
+        self._renew_at = asyncio.get_running_loop().time() + min(max(_RENEW_AT * (lifetime or high), low), high)
+
+    def _lose(self, error: BaseException) -> None:
         self.broken = True
-        if protocol.transport is not None:
-            protocol.transport.abort()
-        self._client.uaclient.protocol = None
-        protocol._fail_all_pending(ConnectionError("closed"))
+        protocol: Any = self._client.uaclient.protocol
+        if protocol is not None:
+            protocol.give_up(error)
 
-    def _plan_renewal(self) -> None:
-        self._renew_at = time.monotonic() + _RENEW_AT * self._client.secure_channel_timeout / 1000
-
-    async def renew(self) -> None:
-        """Renew the secure channel when it is time to; call it often."""
-        if time.monotonic() >= self._renew_at:
-            with self._classified():
-                await self._client.open_secure_channel(renew=True)
-                self._client.uaclient.revolve_security_token()
-            self._plan_renewal()
+    def _rest(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     # -- services ------------------------------------------------------------------------------------
 
     async def call(self, request: Any, answer: type[_T]) -> _T:
         """Ask once, through the library's encoder and decoder; raises :class:`Fault` or another DriverError."""
-        with self._classified(type(request).__name__.removesuffix("Request")):
+        with self.classified(type(request).__name__.removesuffix("Request")):
             data = await self._protocol().send_request(request, self.timeout_s)
             decoded: Any = struct_from_binary(answer, data)
             decoded.ResponseHeader.ServiceResult.check()
@@ -157,60 +207,58 @@ class Connection:
 
     def post(self, request: bytes) -> asyncio.Future[Any]:
         """Send an encoded request; the future gives the answer as the library's buffer of bytes."""
-        protocol = self._protocol()
-        protocol.revolve_security_token()
-        number = protocol._request_id + 1
-        message = protocol._connection.message_to_binary(request, request_id=number)
-        protocol._request_id = number
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        protocol._callbackmap[number] = answer
-        assert protocol.transport is not None
-        protocol.transport.write(message)
-        return answer
+        return self._protocol().post(request)
 
     async def exchange(self, request: bytes, service: str) -> bytes:
         """Send an encoded request and wait for the bytes of its answer; raises DriverError."""
-        with self._classified(service):
+        with self.classified(service):
             async with asyncio.timeout(self.timeout_s):
                 return self.body(await self.post(request))
 
     def body(self, answer: Any) -> bytes:
         """The bytes of an answer; raises UaStatusCodeError when it is a fault of the service."""
-        body = bytes(answer)
-        if body.startswith(_FAULT):
-            struct_from_binary(ua.ServiceFault, answer).ResponseHeader.ServiceResult.check()
-        return body
+        with reading("an answer", UaStatusCodeError):
+            self._protocol().check_answer(answer, "")
+        return bytes(answer)
 
-    def _protocol(self) -> UASocketProtocol:
-        protocol = self._client.uaclient.protocol
+    def _protocol(self) -> Transport:
+        protocol: Any = self._client.uaclient.protocol
         if protocol is None or protocol.transport is None:
             self.broken = True
+            failure = protocol and protocol.failure
+            if isinstance(failure, FAILURES) and type(failure) is not ConnectionError:
+                raise self.failure(failure) from failure
             raise DriverError(f"{self.where}: the connection was closed", remedy="see whether the server runs")
-        return protocol
+        return protocol  # type: ignore[no-any-return]
 
     # -- failures ------------------------------------------------------------------------------------
 
     def failure(self, error: BaseException, service: str = "") -> BaseException:
         """What went wrong, in the words of the contract; what is a bug stays what it is."""
+        if isinstance(error, TooMuch):
+            return Fault(TOO_LARGE, self.where, service)
+        if isinstance(error, UaStatusCodeError | Refused):
+            return Fault(int(error.code), self.where, service)
         if not isinstance(error, FAILURES):
             return error
-        if isinstance(error, UaStatusCodeError):
-            return Fault(int(error.code), self.where, service)
         self.broken = True
         if isinstance(error, TimeoutError):
             message, quality, remedy = "no answer", Quality.TIMEOUT, "check network and server; raise timeout"
-        elif isinstance(error, UaError | struct.error | ValueError):
-            message, quality, remedy = f"not understood: {_line(error)}", Quality.MALFORMED, "check the url"
+        elif isinstance(error, ValueError):
+            message, quality = f"not understood: {line(error)}", Quality.MALFORMED
+            remedy = "check the url; if it is right, update the server"
         else:
-            message = (isinstance(error, OSError) and error.strerror) or _line(error)
+            message = (isinstance(error, OSError) and error.strerror) or line(error)
             quality, remedy = Quality.CONNECTION, "check address, network and whether the server runs"
         return DriverError(f"{self.where}: {message}", kind=FailureKind.TRANSIENT, quality=quality, remedy=remedy)
 
     @contextmanager
-    def _classified(self, service: str = "") -> Iterator[None]:
+    def classified(self, service: str = "") -> Iterator[None]:
+        """Whatever goes wrong in here, over an answer of the server or the way there, is a DriverError."""
         try:
-            yield
-        except FAILURES as error:
+            with reading(f"the answer to {service or 'a request'}", UaStatusCodeError, Refused):
+                yield
+        except (*FAILURES, Refused) as error:
             raise self.failure(error, service) from error
 
 
@@ -227,7 +275,3 @@ def status_name(code: int) -> str:
     """A status code as the specification calls it."""
     name: str = get_name_and_doc(code & 0xFFFF0000)[0]
     return name
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -33,6 +33,10 @@ _MESSAGE = struct.Struct("<?Iq")
 """More notifications, sequence number, time."""
 
 
+ITEMS = 200_000
+"""Values that a notification may hold, and sequence numbers: more is not sent for anything that we asked."""
+
+
 class _Unknown(Exception):
     """Something that only the library's decoder may judge."""
 
@@ -81,11 +85,13 @@ class _Reader:
 
     def uint32s(self) -> tuple[int, ...]:
         count = self.length()
-        if self.at + 4 * count > len(self.body):
+        if count > ITEMS or self.at + 4 * count > len(self.body):
             raise _Unknown
         return self.take(struct.Struct(f"<{count}I"))
 
     def items(self, lead: int, count: int, end: int) -> Columns:
+        if count > ITEMS:
+            raise _Unknown
         found = uniform(self.body, self.at, end, count, lead) or mixed(self.body, self.at, end, count, lead)
         if found is None:
             raise _Unknown

@@ -17,6 +17,8 @@ from drivers.opcua.tree import Node
 SHOWN = 40
 """Characters of a value."""
 _ELEMENTS = 4
+_NAMED = 1000
+"""Names of an enumeration, and characters of one, that are kept."""
 _TYPES: Mapping[ua.VariantType, str] = {
     ua.VariantType.Boolean: "bool",
     ua.VariantType.SByte: "int8",
@@ -133,14 +135,15 @@ def _may_have_names(data_type: NodeId) -> bool:
 def _unit(value: Any) -> str:
     """What people write for an EUInformation."""
     name = getattr(value, "DisplayName", None)
-    return str(name.Text or "").strip() if isinstance(name, ua.LocalizedText) else ""
+    return _clip(str(name.Text or "").strip()) if isinstance(name, ua.LocalizedText) else ""
 
 
 def _names(told: Mapping[str, Any]) -> dict[int, str]:
     if isinstance(strings := told.get(_STRINGS), list):
-        return {number: _text(each) for number, each in enumerate(strings)}
+        return {number: _text(each)[:_NAMED] for number, each in enumerate(strings[:_NAMED])}
     if isinstance(values := told.get(_VALUES), list):
-        return {int(each.Value): _text(each.DisplayName) for each in values if isinstance(each, ua.EnumValueType)}
+        known = (each for each in values[:_NAMED] if isinstance(each, ua.EnumValueType))
+        return {int(each.Value): _text(each.DisplayName)[:_NAMED] for each in known}
     return {}
 
 
@@ -200,4 +203,5 @@ def _text(value: Any) -> str:
 
 
 def _clip(text: str) -> str:
-    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
+    text = text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
+    return "".join(each if each.isprintable() else "?" for each in text)

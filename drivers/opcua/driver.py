@@ -9,10 +9,11 @@ from typing import Any
 from drivers.contract import Context, DriverError, FailureKind, Point, PointGroup, Samples
 from drivers.opcua import services
 from drivers.opcua.client import Connection, Fault, status_name
+from drivers.opcua.learned import Learned
 from drivers.opcua.options import Options
 from drivers.opcua.poll import Polling
 from drivers.opcua.services import ServerFacts
-from drivers.opcua.watching import Watching
+from drivers.opcua.watching import Silent, Watching
 from drivers.quality import Quality
 
 CLOCK_S = 60.0
@@ -23,13 +24,14 @@ _FULL = 0x80770000
 
 
 class OpcUaDriver:
-    """One session with one server. What is learned of the server is learned again at each opening."""
+    """One session with one server. What it can take is learned once; all else at each opening."""
 
     def __init__(self, options: Options, points: Sequence[Point], context: Context) -> None:
         self._options, self._points, self._context = options, points, context
         self._connection: Connection | None = None
         self._reading: Polling | Watching | None = None
         self._facts: ServerFacts | None = None
+        self._learned = Learned()
         self._opened = 0
         self._fallback: DriverError | None = None
         """Why it is polled where it was to be subscribed."""
@@ -42,6 +44,7 @@ class OpcUaDriver:
         connection = self._connection = Connection(self._options, self._context)
         try:
             await connection.open()
+            services.keep_alive(connection)
             self._facts = await services.ask_facts(connection)
             self._reading = await self._begin(connection, self._facts)
             await self._look_at_clock(connection)
@@ -54,16 +57,30 @@ class OpcUaDriver:
         options, now = self._options, self._context.now
         self._fallback = None
         if options.mode != "poll":
-            watching = Watching(connection, facts, self._points, options.publishing_interval_s, now)
+            watching = Watching(
+                connection,
+                facts,
+                self._points,
+                options.publishing_interval_s,
+                now,
+                self._learned,
+                polls_the_rest=options.mode == "auto",
+            )
             try:
                 await watching.open()
             except Fault as fault:
                 if fault.code not in _REFUSALS:
                     raise
                 self._refused(connection, fault)
+            except Silent as silent:
+                if options.mode != "auto":
+                    raise
+                self._fallback = DriverError(
+                    f"{silent}; polling instead", kind=FailureKind.PARTIAL, quality=silent.quality
+                )
             else:
                 return watching
-        return Polling(connection, facts, self._points, now)
+        return Polling(connection, facts, self._points, now, self._learned)
 
     def _refused(self, connection: Connection, fault: Fault) -> None:
         """The server lets nobody subscribe: ``auto`` polls, ``subscribe`` needs a person."""
@@ -88,7 +105,6 @@ class OpcUaDriver:
             raise DriverError(f"{self._options.endpoint}: not connected")
         try:
             samples = await self._reading.read(group)
-            await self._connection.renew()
             if asyncio.get_running_loop().time() >= self._clock_at:
                 await self._look_at_clock(self._connection)
         except DriverError:

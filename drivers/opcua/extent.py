@@ -19,12 +19,15 @@ from drivers.opcua.columns import (
     HAS_STATUS,
     HAS_VALUE,
 )
+from drivers.opcua.reading import TooMuch
 
 Body = bytes | memoryview
 
 _INT = struct.Struct("<i")
 _FIXED = {1: 1, 2: 1, 3: 1, 4: 2, 5: 2, 6: 4, 7: 4, 8: 8, 9: 8, 10: 4, 11: 8, 13: 8, 14: 16, 19: 4}
 _DEEPEST = 16
+PARTS = 250_000
+"""What has no fixed size may be so often in one answer: to go through it holds everybody up."""
 _TAIL = {
     HAS_STATUS: 4,
     HAS_SOURCE_TIME: 8,
@@ -38,8 +41,10 @@ class Garbled(ValueError):
     """Bytes that are no value."""
 
 
-def value(body: Body, at: int, encoding: int, depth: int = 0) -> int:
+def value(body: Body, at: int, encoding: int, left: list[int], depth: int = 0) -> int:
     """Where the value ends that begins at ``at``, behind its encoding byte.
+
+    ``left``: how many parts there may still be in this answer; it is counted down.
 
     Raises :class:`Garbled`, struct.error or IndexError.
     """
@@ -49,7 +54,7 @@ def value(body: Body, at: int, encoding: int, depth: int = 0) -> int:
     if not encoding & ARRAY:
         if encoding & DIMENSIONS:
             raise Garbled("dimensions without an array")
-        return _one(body, at, kind, depth) if kind else at
+        return _one(body, at, kind, left, depth) if kind else at
     count = length(body, at)
     at += 4
     if count > len(body) - at or (count and not kind):
@@ -57,8 +62,9 @@ def value(body: Body, at: int, encoding: int, depth: int = 0) -> int:
     if kind in _FIXED:
         at += count * _FIXED[kind]
     else:
+        spend(left, count)
         for _ in range(count):
-            at = _one(body, at, kind, depth)
+            at = _one(body, at, kind, left, depth)
     if at > len(body):
         raise Garbled("the end is missing")
     return dimensions(body, at, count) if encoding & DIMENSIONS else at
@@ -70,6 +76,20 @@ def length(body: Body, at: int) -> int:
     if found < -1:
         raise Garbled(f"a length of {found}")
     return max(found, 0)
+
+
+def listed(body: Body, at: int, left: list[int]) -> int:
+    """The length of a list at ``at`` that has to be gone through."""
+    found = length(body, at)
+    spend(left, found)
+    return found
+
+
+def spend(left: list[int], parts: int) -> None:
+    """Count parts down."""
+    left[0] -= parts
+    if left[0] < 0:
+        raise TooMuch(f"an answer has more than {PARTS} parts")
 
 
 def string(body: Body, at: int) -> int:
@@ -88,7 +108,7 @@ def dimensions(body: Body, at: int, count: int) -> int:
     return at + 4 + 4 * number
 
 
-def _one(body: Body, at: int, kind: int, depth: int) -> int:
+def _one(body: Body, at: int, kind: int, left: list[int], depth: int) -> int:
     if kind in _FIXED:
         end = at + _FIXED[kind]
         if end > len(body):
@@ -103,9 +123,9 @@ def _one(body: Body, at: int, kind: int, depth: int) -> int:
     if kind == 22:
         return structure(body, at)
     if kind == 23:
-        return data_value(body, at, depth)
+        return data_value(body, at, left, depth)
     if kind == 24:
-        return value(body, at + 1, body[at], depth + 1)
+        return value(body, at + 1, body[at], left, depth + 1)
     if kind == 25:
         return diagnostics(body, at, depth)
     # String, ByteString, XmlElement, and what later editions may add, which is to be read as ByteString.
@@ -144,13 +164,13 @@ def structure(body: Body, at: int) -> int:
     return string(body, at + 1) if encoding else at + 1
 
 
-def data_value(body: Body, at: int, depth: int = 0) -> int:
+def data_value(body: Body, at: int, left: list[int], depth: int = 0) -> int:
     """Where a DataValue ends."""
     mask, at = body[at], at + 1
     if mask & 0xC0:
         raise Garbled("a DataValue of another kind")
     if mask & HAS_VALUE:
-        at = value(body, at + 1, body[at], depth + 1)
+        at = value(body, at + 1, body[at], left, depth + 1)
     return at + sum(size for bit, size in _TAIL.items() if mask & bit)
 
 

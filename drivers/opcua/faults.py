@@ -50,6 +50,11 @@ class Faults:
         self.refused[handle] = refusal
         self._told.clear()
 
+    def forgive(self, handle: int) -> None:
+        """Note that an item may have a value again."""
+        if self.refused.pop(handle, None) is not None:
+            self._told.clear()
+
     def note(self, columns: Columns, rows: Rows) -> None:
         """Learn from values, and from the rows made of them."""
         bad = columns.status & BAD != 0

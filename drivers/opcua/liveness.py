@@ -44,7 +44,7 @@ class Audit:
 
     def __init__(self, items: int, deadband: NDArray[np.float64], patience_s: NDArray[np.float64]) -> None:
         """By client handle: what need not be notified, and how long a notification may take."""
-        self._deadband, self._patience_s = deadband, patience_s
+        self._deadband, self.patience_s = deadband, patience_s
         self._value = np.full(items, np.nan)
         self._heard = np.zeros(items)
         self._looked = np.zeros(items)
@@ -87,6 +87,6 @@ class Audit:
         with np.errstate(invalid="ignore"):
             differs = np.abs(found - self._value[handle]) > self._deadband[handle]
         doubt = self._doubt[handle]
-        dead = differs & (doubt > 0) & (now - doubt > self._patience_s[handle])
+        dead = differs & (doubt > 0) & (now - doubt > self.patience_s[handle])
         self._doubt[handle] = np.where(differs, np.where(doubt > 0, doubt, now), 0.0)
         return [int(each) for each in handle[dead]]

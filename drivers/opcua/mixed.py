@@ -27,7 +27,7 @@ from drivers.opcua.columns import (
     numbers,
     text,
 )
-from drivers.opcua.extent import Garbled, length, localized_text, string, value
+from drivers.opcua.extent import PARTS, Garbled, length, localized_text, spend, string, value
 
 _RUN = 16
 """After so many items of one shape the next ones are looked at together."""
@@ -70,6 +70,7 @@ def _walk(
     starts, shapes = [0] * count, [0] * count
     variable: dict[int, tuple[int, Other | None]] = {}
     row, before, alike, window = 0, -1, 0, _RUN
+    left = [PARTS]
     while row < count:
         shape = body[at + lead]
         if shape & HAS_VALUE:
@@ -91,7 +92,7 @@ def _walk(
         if size:
             at += size
         else:
-            after, _ = variable[row] = _variable(body, at + lead + 2, shape)
+            after, _ = variable[row] = _variable(body, at + lead + 2, shape, left)
             at = after + sizes[shape & 0xFE] - lead - 1
         if at > end:
             raise Garbled("the end is missing")
@@ -150,7 +151,7 @@ class _Sizes(dict[int, int]):
 _SIZES = {lead: _Sizes(lead) for lead in (0, 4)}
 
 
-def _variable(body: Body, at: int, shape: int) -> tuple[int, Other | None]:
+def _variable(body: Body, at: int, shape: int, left: list[int]) -> tuple[int, Other | None]:
     """A value without a fixed size that begins at ``at``: where it ends, and what it is, if of use."""
     mask, kind = shape & 0xFF, shape >> 8
     if mask & 0xC0:
@@ -161,7 +162,8 @@ def _variable(body: Body, at: int, shape: int) -> tuple[int, Other | None]:
     if kind == LOCALIZED_TEXT:
         begin, end = localized_text(body, at)
         return end, _text(body, begin, end)
-    end = value(body, at, kind)
+    spend(left, 1)
+    end = value(body, at, kind, left)
     element = kind & ~(ARRAY | DIMENSIONS)
     if element in NUMBERS:
         return end, np.frombuffer(body, NUMBERS[element], length(body, at), at + 4)

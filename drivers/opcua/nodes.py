@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 
 from drivers.opcua import services
 from drivers.opcua.address import Address, BrowsePathAddress, Namespace, NodeAddress
-from drivers.opcua.client import Connection, status_name
+from drivers.opcua.client import TOO_MUCH, Connection, Fault, status_name
 from drivers.opcua.faults import Refusal
 from drivers.opcua.items import batches
 from drivers.opcua.services import NodeId, ServerFacts
@@ -31,8 +32,16 @@ async def resolve(connection: Connection, facts: ServerFacts, addresses: Sequenc
         found.append(steps)
         if not isinstance(steps, Refusal):
             paths.append((position, steps))
-    for batch in batches(paths, facts.most_paths or PATHS):
-        targets = await services.translate(connection, [steps for _, steps in batch])
+    waiting = deque(batches(paths, facts.most_paths or PATHS))
+    while waiting:
+        batch = waiting.popleft()
+        try:
+            targets = await services.translate(connection, [steps for _, steps in batch])
+        except Fault as fault:
+            if fault.code not in TOO_MUCH or len(batch) == 1 or connection.ended:
+                raise
+            waiting.extendleft((batch[len(batch) // 2 :], batch[: len(batch) // 2]))
+            continue
         for (position, _), target in zip(batch, targets, strict=True):
             if isinstance(target, int):
                 target = Refusal(quality(target), f"no such path: {status_name(target)}", remedy(target))

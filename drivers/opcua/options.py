@@ -40,6 +40,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """The user's certificate (a PEM or DER file), instead of a user name."""
     private_key: str = ""
     """The key of that certificate (a PEM or DER file)."""
+    plaintext_password: bool = False
+    """A password may be sent readable, to whoever answers: for devices that cannot encrypt it."""
     timeout: float | str = 4.0
     publishing_interval: float | str = 0.0
     """Pause between the server's notifications; 0: the shortest interval of a tag."""
@@ -155,6 +157,10 @@ def _check_security(options: Options) -> Iterator[Problem]:
 def _check_user(options: Options) -> Iterator[Problem]:
     if options.password and not options.username:
         yield Problem("connection.password", "there is no user name for it", "add username")
+    if options.plaintext_password and not options.username:
+        yield Problem(
+            "connection.plaintext_password", "there is no password", "add username and password, or remove it"
+        )
     if bool(options.certificate) != bool(options.private_key):
         yield Problem("connection.certificate", "certificate and key go together", "give certificate and private_key")
     if options.certificate and options.username:

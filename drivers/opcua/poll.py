@@ -12,21 +12,23 @@ from numpy.typing import NDArray
 
 from drivers.contract import DriverError, Point, PointGroup, Samples
 from drivers.opcua import decode, services, values
-from drivers.opcua.client import Connection, Fault, status_name
+from drivers.opcua.client import TOO_MUCH, Connection, Fault, status_name
 from drivers.opcua.columns import Columns
 from drivers.opcua.faults import Faults, Refusal
 from drivers.opcua.items import batches, compile_items
+from drivers.opcua.learned import Learned
 from drivers.opcua.nodes import resolve
 from drivers.opcua.rows import Binding, Rows
 from drivers.opcua.services import NodeId, ServerFacts
 from drivers.opcua.stamps import Stamps
+from drivers.quality import Quality
 
 NODES = 1000
 """Nodes a Read request, where the server names no limit."""
 RETRY_S = 60.0
 """Between two attempts to find nodes that were not there."""
-TOO_MUCH = frozenset({0x80100000, 0x80B80000, 0x80B90000, 0x80080000})
-"""BadTooManyOperations, BadRequestTooLarge, BadResponseTooLarge, BadEncodingLimitsExceeded."""
+_FEW = 8
+"""Of so few nodes one is too large by itself: the others need not be read one by one for ever."""
 
 
 @dataclass(slots=True)
@@ -37,38 +39,67 @@ class Counts:
     general: int = 0
 
 
+_Request = tuple[Sequence[tuple[int, NodeId]], bytes, NDArray[np.uint32]]
+"""Nodes by their position, the part of a request that asks for them, and the positions."""
+
+
 class Reader:
     """Reads some items, known by their position; compiled once."""
 
-    def __init__(self, connection: Connection, nodes: Sequence[tuple[int, NodeId]], size: int, counts: Counts) -> None:
-        self._connection, self._nodes, self._counts = connection, nodes, counts
-        self._requests: list[tuple[bytes, NDArray[np.uint32]]] = []
-        self._compile(size)
+    def __init__(
+        self,
+        connection: Connection,
+        nodes: Sequence[tuple[int, NodeId]],
+        said: int,
+        learned: Learned,
+        counts: Counts,
+    ) -> None:
+        """``said``: the most nodes a request by the server's own word; 0: it does not say."""
+        self._connection, self._nodes, self._counts, self._learned = connection, nodes, counts, learned
+        self._requests: list[_Request] = []
+        self._compile(learned.most(learned.nodes_per_read, said, NODES))
 
     def _compile(self, size: int) -> None:
         self.size = size
-        self._requests = [
-            (services.nodes_to_read([node for _, node in batch]), np.array([at for at, _ in batch], np.uint32))
-            for batch in batches(self._nodes, size)
-        ]
+        self._requests = [_request(batch) for batch in batches(self._nodes, size)]
 
     async def read(self, take: Callable[[Columns], None]) -> None:
         """Read every item once; ``take`` gets each answer as it arrives. Raises DriverError."""
         number = 0
         while number < len(self._requests):
-            request, handles = self._requests[number]
+            batch, request, handles = self._requests[number]
             try:
-                body = await services.read(self._connection, request)
+                columns = await self._ask(request, len(handles))
             except Fault as fault:
-                if fault.code not in TOO_MUCH or self.size <= 1:
+                if fault.code not in TOO_MUCH:
                     raise
-                self._compile(self.size // 2)
-                number = 0
-                continue
-            columns = self._decode(body, len(handles))
+                if self._connection.ended or len(batch) > _FEW:
+                    self._learned.read_too_large(len(batch))
+                if self._connection.ended:
+                    raise
+                if len(batch) > _FEW:
+                    self._compile(min(self.size, len(batch)) // 2)
+                    number = 0
+                    continue
+                if len(batch) > 1:
+                    half = len(batch) // 2
+                    self._requests[number : number + 1] = _request(batch[:half]), _request(batch[half:])
+                    continue
+                columns = Columns.blank(1)
+                columns.status[:] = fault.code
+            except DriverError as error:
+                if error.quality is Quality.CONNECTION:
+                    self._learned.read_ended(len(batch))
+                raise
+            else:
+                self._learned.read_fits(len(batch))
             columns.handle = handles[columns.handle]
             take(columns)
             number += 1
+
+    async def _ask(self, request: bytes, count: int) -> Columns:
+        with self._connection.classified("Read"):
+            return self._decode(await services.read(self._connection, request), count)
 
     def _decode(self, body: bytes, count: int) -> Columns:
         columns = decode.read_response(body, count)
@@ -77,6 +108,11 @@ class Reader:
             return columns
         self._counts.general += 1
         return values.read_response(body, count)
+
+
+def _request(batch: Sequence[tuple[int, NodeId]]) -> _Request:
+    handles = np.array([at for at, _ in batch], np.uint32)
+    return batch, services.nodes_to_read([node for _, node in batch]), handles
 
 
 class _Plan:
@@ -97,11 +133,15 @@ class Polling:
     mode = "poll"
 
     def __init__(
-        self, connection: Connection, facts: ServerFacts, points: Sequence[Point], now: Callable[[], int]
+        self,
+        connection: Connection,
+        facts: ServerFacts,
+        points: Sequence[Point],
+        now: Callable[[], int],
+        learned: Learned,
     ) -> None:
-        self._connection, self._facts, self._now = connection, facts, now
+        self._connection, self._facts, self._now, self._learned = connection, facts, now, learned
         self._plans: dict[PointGroup, _Plan] = {}
-        self._size = facts.most_read or NODES
         self._counts = Counts()
         self._stamps = Stamps(len(points))
 
@@ -126,7 +166,6 @@ class Polling:
 
         if plan.reader is not None:
             await plan.reader.read(take)
-            self._size = min(self._size, plan.reader.size)
         absent = [(point, plan.faults.refused[at].quality) for at in plan.missing for point in plan.items[at].points]
         return _samples(found, Samples.of(absent, self._now()), plan.faults.errors(group))
 
@@ -136,7 +175,7 @@ class Polling:
         plan.missing = [at for at, node in enumerate(nodes) if isinstance(node, Refusal)]
         for at in plan.missing:
             plan.faults.refuse(at, nodes[at])
-        plan.reader = Reader(self._connection, known, self._size, self._counts)
+        plan.reader = Reader(self._connection, known, self._facts.most_read, self._learned, self._counts)
         plan.retry_at = asyncio.get_running_loop().time() + RETRY_S
 
     def observations(self) -> Mapping[str, Any]:
@@ -147,7 +186,7 @@ class Polling:
         return {
             "items": sum(len(plan.items) for plan in self._plans.values()),
             "bad_items": bad,
-            "nodes_per_read": self._size,
+            "nodes_per_read": self._learned.most(self._learned.nodes_per_read, self._facts.most_read, NODES),
             "decoded_fast": self._counts.fast,
             "decoded_general": self._counts.general,
         }

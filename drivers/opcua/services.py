@@ -5,10 +5,11 @@ Read and Publish, which repeat for ever, are encoded by hand; the others go thro
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from asyncua import ua
 from asyncua.ua.attribute_ids import AttributeIds
@@ -30,6 +31,7 @@ def node_id(identifier: Any, namespace: Any = 0) -> NodeId:
     return ua.NodeId(identifier, namespace)
 
 
+SERVER_STATE = node_id(ObjectIds.Server_ServerStatus_State)
 SERVER_TIME = node_id(ObjectIds.Server_ServerStatus_CurrentTime)
 _VALUE = AttributeIds.Value
 _KNOWN = (
@@ -44,6 +46,9 @@ _READ = ObjectIds.ReadRequest_Encoding_DefaultBinary
 _PUBLISH = ObjectIds.PublishRequest_Encoding_DefaultBinary
 _PUBLISHED = ObjectIds.PublishResponse_Encoding_DefaultBinary
 _REPUBLISH = ObjectIds.RepublishRequest_Encoding_DefaultBinary
+LONGEST_S = 86_400.0
+"""An interval that a server revises to a longer one is taken as a day."""
+_LONGEST_NAME = 100
 _PLAIN_HEADER = 28
 """Bytes of an answer's type id and header without diagnostics: the last seven say that there are none."""
 
@@ -70,16 +75,24 @@ async def ask_facts(connection: Connection) -> ServerFacts:
     request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Neither
     request.Parameters.NodesToRead = [ua.ReadValueId(node_id(number), _VALUE) for number in _KNOWN]
     answer = await connection.call(request, ua.ReadResponse)
-    found = [each.Value.Value if each.Value else None for each in answer.Results]
+    found = [each.Value.Value if each.Value else None for each in answer.Results or ()][: len(_KNOWN)]
     found += [None] * (len(_KNOWN) - len(found))
-    namespaces, product, version, *limits = found
-    most = [limit if isinstance(limit, int) else 0 for limit in limits]
-    return ServerFacts(tuple(map(str, namespaces or ())), str(product or ""), str(version or ""), *most)
+    uris, product, version, *limits = found
+    namespaces = tuple(map(str, uris)) if isinstance(uris, list) else ()
+    most = [limit if isinstance(limit, int) and limit > 0 else 0 for limit in limits]
+    return ServerFacts(namespaces, _named(product), _named(version), *most)
+
+
+def _named(value: Any) -> str:
+    """A name for people, however long the server's is."""
+    text = value if isinstance(value, str) else ""
+    return "".join(each for each in text[:_LONGEST_NAME] if each.isprintable())
 
 
 async def server_time(connection: Connection) -> int | None:
     """The server's clock: UTC microseconds; None where it does not tell."""
-    answer = values.read_response(await read(connection, _SERVER_TIME), 1)
+    with connection.classified("Read"):
+        answer = values.read_response(await read(connection, _SERVER_TIME), 1)
     seconds = float(answer.value[0])
     return None if seconds != seconds else round(seconds * 1e6)
 
@@ -89,7 +102,15 @@ async def translate(connection: Connection, paths: Sequence[Sequence[tuple[int, 
     request = ua.TranslateBrowsePathsToNodeIdsRequest()
     request.Parameters.BrowsePaths = [_path(steps) for steps in paths]
     answer = await connection.call(request, ua.TranslateBrowsePathsToNodeIdsResponse)
-    return [_target(result) for result in answer.Results]
+    return [_target(result) for result in _as_many(connection, answer.Results, paths)]
+
+
+def _as_many(connection: Connection, results: Sequence[Any] | None, asked: Sequence[Any]) -> Sequence[Any]:
+    found = results or ()
+    if len(found) != len(asked):
+        message = f"{connection.where}: {len(found)} answers to {len(asked)} questions"
+        raise DriverError(message, quality=Quality.MALFORMED, remedy="update the server")
+    return found
 
 
 def _path(steps: Sequence[tuple[int, str]]) -> ua.BrowsePath:
@@ -124,12 +145,17 @@ def nodes_to_read(nodes: Iterable[NodeId]) -> bytes:
     return struct.pack("<dii", 0.0, ua.TimestampsToReturn.Source, len(each)) + b"".join(each)
 
 
-_SERVER_TIME = nodes_to_read([SERVER_TIME])
+_SERVER_TIME, _SERVER_STATE = nodes_to_read([SERVER_TIME]), nodes_to_read([SERVER_STATE])
 
 
 async def read(connection: Connection, nodes: bytes) -> bytes:
     """Ask for what :func:`nodes_to_read` prepared: the answer's bytes."""
     return await connection.exchange(connection.head(_READ, connection.timeout_s) + nodes, "Read")
+
+
+def keep_alive(connection: Connection) -> None:
+    """From now on look at the server now and then, however rarely anybody reads."""
+    connection.keep_alive(lambda: connection.head(_READ, connection.timeout_s) + _SERVER_STATE)
 
 
 # -- subscribing ---------------------------------------------------------------------------------------
@@ -155,9 +181,14 @@ async def subscribe(connection: Connection, publishing_s: float, keep_alive: int
     wanted.MaxNotificationsPerPublish = 0
     wanted.PublishingEnabled = True
     made = (await connection.call(request, ua.CreateSubscriptionResponse)).Parameters
-    return Terms(
-        int(made.SubscriptionId), made.RevisedPublishingInterval / 1000 or publishing_s, made.RevisedMaxKeepAliveCount
-    )
+    revised_s = _seconds(made.RevisedPublishingInterval, publishing_s)
+    return Terms(int(made.SubscriptionId), revised_s, int(made.RevisedMaxKeepAliveCount) or keep_alive)
+
+
+def _seconds(milliseconds: float, wanted: float) -> float:
+    """An interval as a server revised it; what is none means the one that was wanted."""
+    found = float(milliseconds) / 1000
+    return min(found, LONGEST_S) if math.isfinite(found) and found > 0 else wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,14 +203,29 @@ class Wanted:
     """Absolute; 0: every change."""
 
 
-async def monitor(connection: Connection, subscription: int, items: Sequence[Wanted]) -> list[tuple[int, int]]:
-    """Create monitored items: (status code, the server's id) of each."""
+class Made(NamedTuple):
+    """A monitored item as the server made it, or did not."""
+
+    status: int
+    id: int
+    sampling_s: float
+
+
+async def monitor(connection: Connection, subscription: int, items: Sequence[Wanted]) -> list[Made]:
+    """Create monitored items."""
     request = ua.CreateMonitoredItemsRequest()
     request.Parameters.SubscriptionId = subscription
     request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Source
     request.Parameters.ItemsToCreate = [_item(item) for item in items]
     answer = await connection.call(request, ua.CreateMonitoredItemsResponse)
-    return [(int(each.StatusCode.value), int(each.MonitoredItemId)) for each in answer.Results]
+    return [
+        Made(
+            int(each.StatusCode.value),
+            int(each.MonitoredItemId),
+            _seconds(each.RevisedSamplingInterval, item.sampling_s),
+        )
+        for item, each in zip(items, _as_many(connection, answer.Results, items), strict=True)
+    ]
 
 
 def _item(item: Wanted) -> ua.MonitoredItemCreateRequest:

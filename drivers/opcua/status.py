@@ -28,11 +28,27 @@ _CAUSES: Mapping[Quality, tuple[int, ...]] = {
         *(0x8005, 0x800C, 0x800D, 0x800E, 0x8031, 0x808A, 0x80AC, 0x80AD, 0x80AE, 0x8086),
         *(0x8025, 0x8026, 0x8027),
     ),
-    # BadServiceUnsupported, BadTooManyOperations, BadTooManyMonitoredItems, BadUserAccessDenied, the
+    # BadServiceUnsupported, BadTooManyOperations, BadTooManyMonitoredItems, BadRequestTooLarge,
+    # BadResponseTooLarge, BadTcpMessageTooLarge, BadUserAccessDenied, the
     # licence's three, BadNotReadable, BadNotSupported, BadNotImplemented, BadSecurityModeInsufficient,
     # BadRequestNotAllowed, BadLocked, BadRequiresLock
     Quality.REFUSED: (
-        *(0x800B, 0x8010, 0x80DB, 0x801F, 0x810E, 0x810F, 0x8110, 0x803A, 0x803D, 0x8040, 0x80E6),
+        *(
+            0x800B,
+            0x8010,
+            0x80DB,
+            0x80B8,
+            0x80B9,
+            0x8080,
+            0x801F,
+            0x810E,
+            0x810F,
+            0x8110,
+            0x803A,
+            0x803D,
+            0x8040,
+            0x80E6,
+        ),
         *(0x80E4, 0x80E9, 0x80EC),
     ),
     # BadNodeIdInvalid, BadNodeIdUnknown, BadAttributeIdInvalid, BadIndexRangeInvalid,

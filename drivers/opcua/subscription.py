@@ -13,11 +13,12 @@ from typing import Any
 
 from drivers.contract import DriverError
 from drivers.opcua import decode, services, values
-from drivers.opcua.client import Connection, Fault, status_name
+from drivers.opcua.client import TOO_MUCH, Connection, Fault, status_name
 from drivers.opcua.columns import Publish
 from drivers.opcua.items import batches
-from drivers.opcua.poll import TOO_MUCH, Counts
-from drivers.opcua.services import Terms, Wanted
+from drivers.opcua.learned import Learned
+from drivers.opcua.poll import Counts
+from drivers.opcua.services import Made, Terms, Wanted
 from drivers.quality import Quality
 
 OUTSTANDING = 3
@@ -28,18 +29,30 @@ MOST_MISSING = 100
 """So many missed notifications are asked for again; with more, everything is begun anew."""
 _NO_FILTER = frozenset({0x80430000, 0x80440000, 0x80450000, 0x808E0000})
 """BadMonitoredItemFilterInvalid, BadMonitoredItemFilterUnsupported, BadFilterNotAllowed, BadDeadbandFilterInvalid."""
-_TOO_MANY_REQUESTS, _TIMEOUT = 0x80780000, 0x800A0000
-"""BadTooManyPublishRequests, BadTimeout."""
+_TOO_MANY_REQUESTS, _TIMEOUT, _TOO_MANY_ITEMS = 0x80780000, 0x800A0000, 0x80DB0000
+"""BadTooManyPublishRequests, BadTimeout, BadTooManyMonitoredItems."""
+_ANSWER_S, _PART_S = 0.02, 0.002
+"""What an answer costs of the time that answers may take, and one that is a part of a larger notification."""
+_ITEMS_A_S = 20_000
+"""Values a second that cost nothing more; a server that is asked for more may send eight times that."""
+_AHEAD_S = 2.0
+"""So far may answers be ahead of what they cost before the next is asked for."""
 
 
 class Subscription:
     """A subscription, from :meth:`create` until its connection is closed."""
 
     def __init__(
-        self, connection: Connection, now: Callable[[], int], deliver: Callable[[Publish, int], None], counts: Counts
+        self,
+        connection: Connection,
+        now: Callable[[], int],
+        deliver: Callable[[Publish, int], None],
+        counts: Counts,
+        learned: Learned,
     ) -> None:
         """``deliver(answer, time)`` is called for each answer, in the order of their sequence numbers."""
         self._connection, self._now, self._deliver, self._counts = connection, now, deliver, counts
+        self._learned = learned
         self.terms = Terms(0, 1.0, 1)
         self.heard_at = 0.0
         """When the last answer came, by the loop's clock."""
@@ -51,6 +64,9 @@ class Subscription:
         self._next: int | None = None
         self._missing: deque[int] = deque()
         self._held: deque[tuple[Publish, int]] = deque()
+        self._item_s = 1 / _ITEMS_A_S
+        self._paid_until = 0.0
+        self._paused = False
 
     # -- setting up ----------------------------------------------------------------------------------
 
@@ -60,25 +76,36 @@ class Subscription:
         self.heard_at = asyncio.get_running_loop().time()
         self._ask()
 
-    async def monitor(self, items: Sequence[Wanted], size: int) -> tuple[dict[int, int], dict[int, int]]:
-        """Create monitored items: handle → the server's id, and handle → status code of those refused."""
-        made: dict[int, int] = {}
+    async def monitor(self, items: Sequence[Wanted], said: int) -> tuple[dict[int, Made], dict[int, int]]:
+        """Create monitored items: by handle what was made, and the status code of those refused.
+
+        ``said``: the most items a request by the server's own word; 0: it does not say.
+        """
+        made: dict[int, Made] = {}
         refused: dict[int, int] = {}
+        self._item_s = min(self._item_s, 1 / (8 * sum(1 / item.sampling_s for item in items) + 1))
+        size = self._learned.most(self._learned.items_per_call, said, ITEMS)
         waiting = deque(batches(items, size))
         while waiting:
             batch = waiting.popleft()
             try:
                 results = await services.monitor(self._connection, self.terms.id, batch)
             except Fault as fault:
-                if fault.code not in TOO_MUCH or len(batch) == 1:
+                if fault.code == _TOO_MANY_ITEMS or (fault.code in TOO_MUCH and len(batch) == 1):
+                    refused.update((item.handle, fault.code) for item in batch)
+                    continue
+                if fault.code not in TOO_MUCH:
                     raise
-                size = (len(batch) + 1) // 2
+                size = self._learned.items_per_call = (len(batch) + 1) // 2
+                if self._connection.ended:
+                    raise
                 waiting = deque(batches([*batch, *(item for each in waiting for item in each)], size))
                 continue
             unfiltered = []
-            for item, (status, number) in zip(batch, results, strict=True):
+            for item, found in zip(batch, results, strict=True):
+                status = found.status
                 if not status & 0x80000000:
-                    made[item.handle] = number
+                    made[item.handle] = found
                 elif status in _NO_FILTER and item.deadband:
                     # The change filter does it anyway; the server only sends more.
                     unfiltered.append(Wanted(item.handle, item.node, item.sampling_s, item.queue, 0.0))
@@ -91,6 +118,14 @@ class Subscription:
     # -- publishing ----------------------------------------------------------------------------------
 
     def _ask(self) -> None:
+        if self._paused:
+            return
+        loop = asyncio.get_running_loop()
+        if (ahead := self._paid_until - _AHEAD_S - loop.time()) > 0:
+            # Nothing that a server may honestly have to say comes so fast.
+            self._paused = True
+            loop.call_later(ahead, self._go_on)
+            return
         try:
             while self._outstanding < self._target:
                 acknowledged = [(self.terms.id, number) for number in self._unacknowledged]
@@ -100,6 +135,16 @@ class Subscription:
                 future.add_done_callback(self._answered)
         except (DriverError, OSError) as error:
             self._fail(error)
+
+    def _go_on(self) -> None:
+        self._paused = False
+        if not self._connection.broken and self._failure is None:
+            self._ask()
+
+    def _pay(self, items: int, *, part: bool) -> None:
+        cost = min(_PART_S if part else _ANSWER_S, self.terms.publishing_s / 4)
+        now = asyncio.get_running_loop().time()
+        self._paid_until = max(self._paid_until, now) + max(cost, items * self._item_s)
 
     def _answered(self, future: asyncio.Future[Any]) -> None:
         self._outstanding -= 1
@@ -119,6 +164,7 @@ class Subscription:
         if code == _TOO_MANY_REQUESTS and self._outstanding:
             self._target = self._outstanding
         elif code == _TIMEOUT:
+            self._pay(0, part=False)
             self._ask()
         else:
             self._fail(error)
@@ -137,6 +183,7 @@ class Subscription:
             self._counts.general += 1
             answer = values.publish_response(body)
         self.heard_at = asyncio.get_running_loop().time()
+        self._pay(len(answer.items), part=answer.more)
         if answer.subscription == self.terms.id:
             if not answer.keep_alive:
                 self._unacknowledged.append(answer.sequence)
@@ -157,7 +204,7 @@ class Subscription:
             if not answer.keep_alive:
                 return  # sent twice
             ahead = 0
-        if ahead > MOST_MISSING:
+        if ahead + len(self._missing) > MOST_MISSING or len(self._held) > MOST_MISSING:
             raise DriverError(f"{self._connection.where}: notifications were lost", quality=Quality.CONNECTION)
         self._missing.extend((expected + number - 1) % 0xFFFFFFFF + 1 for number in range(ahead))
         after = (expected + ahead - 1) % 0xFFFFFFFF + 1
@@ -196,7 +243,8 @@ class Subscription:
             except Fault as fault:
                 message = f"{self._connection.where}: notifications were lost: {status_name(fault.code)}"
                 raise DriverError(message, remedy="see whether the server is overloaded") from fault
-            answer = decode.publish_response(body) or values.publish_response(body)
+            with self._connection.classified("Republish"):
+                answer = decode.publish_response(body) or values.publish_response(body)
             self.republished += 1
             self._missing.popleft()
             self._unacknowledged.append(number)

@@ -8,18 +8,16 @@ same, which a property test holds them to. Every value is measured before the li
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 from asyncua import ua
-from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import struct_from_binary
-from asyncua.ua.uaerrors import UaError
 
 from drivers.opcua import extent
+from drivers.opcua.bounded import Bounded
 from drivers.opcua.columns import (
     ARRAY,
     DATETIME,
@@ -37,6 +35,8 @@ from drivers.opcua.columns import (
     numbers,
     text,
 )
+from drivers.opcua.decode import ITEMS
+from drivers.opcua.reading import Malformed, reading
 
 _PUBLISH_RESPONSE, _READ_RESPONSE, _DATA_CHANGE, _STATUS_CHANGE = 829, 634, 811, 820
 _OLDEST = datetime(1601, 1, 1, tzinfo=UTC)
@@ -45,47 +45,33 @@ _PUBLISH = struct.Struct("<?Iq")
 _COUNT = struct.Struct("<I")
 
 
-class Malformed(ValueError):
-    """An answer that breaks the protocol; one line, for the status."""
-
-
 class Refused(Exception):
     """The server answered the whole request with a bad status."""
 
     def __init__(self, status: int) -> None:
         super().__init__(f"{ua.StatusCode(ua.UInt32(status)).name} (0x{status:08X})")
-        self.status = status
-
-
-@contextmanager
-def _whole(what: str) -> Iterator[None]:
-    """Whatever bytes may make the library raise is one error."""
-    try:
-        yield
-    except Malformed:
-        raise
-    except (UaError, struct.error, ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
-        raise Malformed(f"{what} is malformed: {str(error) or type(error).__name__}") from error
+        self.code = status
 
 
 def publish_response(body: bytes) -> Publish:
     """The answer to a Publish request. Raises :class:`Malformed` or :class:`Refused`."""
-    with _whole("a Publish answer"):
-        at = _header(body, _PUBLISH_RESPONSE)
+    with reading("a Publish answer", Refused):
+        left = [extent.PARTS]
+        at = _header(body, _PUBLISH_RESPONSE, left)
         (subscription,) = _COUNT.unpack_from(body, at)
         available, at = _uint32s(body, at + 4)
         more, sequence, time = _PUBLISH.unpack_from(body, at)
-        notifications, at = extent.length(body, at + _PUBLISH.size), at + _PUBLISH.size + 4
+        notifications, at = extent.listed(body, at + _PUBLISH.size, left), at + _PUBLISH.size + 4
         entries: list[tuple[int, int, ua.DataValue]] = []
         status_change: int | None = None
         for _ in range(notifications):
             kind, begin, at = _notification(body, at)
             if kind == _DATA_CHANGE:
-                entries += _data_change(body[begin:at])
+                entries += _data_change(body[begin:at], left)
             elif kind == _STATUS_CHANGE:
                 (status_change,) = _COUNT.unpack_from(body[begin:at])
         results, at = _uint32s(body, at)
-        _end(body, at)
+        _end(body, at, left)
         items = columns(entries)
     keep_alive = not notifications
     return Publish(
@@ -95,16 +81,17 @@ def publish_response(body: bytes) -> Publish:
 
 def read_response(body: bytes, count: int) -> Columns:
     """The values in the answer to a Read request for ``count`` nodes. Raises as above."""
-    with _whole("a Read answer"):
-        at = _header(body, _READ_RESPONSE)
+    with reading("a Read answer", Refused):
+        left = [extent.PARTS]
+        at, library = _header(body, _READ_RESPONSE, left), [extent.PARTS]
         found, at = extent.length(body, at), at + 4
         if found != count:
             raise Malformed(f"a Read answer has {found} values for {count} nodes")
         entries: list[tuple[int, int, ua.DataValue]] = []
         for row in range(count):
-            kind, value, at = _data_value(body, at)
+            kind, value, at = _data_value(body, at, left, library)
             entries.append((row, kind, value))
-        _end(body, at)
+        _end(body, at, left)
         return columns(entries)
 
 
@@ -170,7 +157,7 @@ def _ticks(value: datetime) -> int:
     return (aware - _OLDEST) // timedelta(microseconds=1) * 10
 
 
-def _header(body: bytes, expected: int) -> int:
+def _header(body: bytes, expected: int, left: list[int]) -> int:
     """Where the answer begins behind its header. Diagnostics and additions are passed over."""
     at = extent.node_id(body, 0)
     found = _number(body[:at])
@@ -178,7 +165,7 @@ def _header(body: bytes, expected: int) -> int:
         raise Malformed(f"type {found} instead of {expected}")
     result: int = _HEADER.unpack_from(body, at)[2]
     at = extent.diagnostics(body, at + _HEADER.size)
-    strings, at = extent.length(body, at), at + 4
+    strings, at = extent.listed(body, at, left), at + 4
     for _ in range(strings):
         at = extent.string(body, at)
     at = extent.structure(body, at)
@@ -198,7 +185,7 @@ def _number(node_id: bytes) -> int | None:
 
 def _uint32s(body: bytes, at: int) -> tuple[tuple[int, ...], int]:
     count = extent.length(body, at)
-    if count > len(body) // 4:
+    if count > min(ITEMS, len(body) // 4):
         raise Malformed(f"a list of {count}")
     return struct.unpack_from(f"<{count}I", body, at + 4), at + 4 + 4 * count
 
@@ -211,37 +198,37 @@ def _notification(body: bytes, at: int) -> tuple[int | None, int, int]:
     return kind, begin + (5 if end > begin + 1 else 1), end
 
 
-def _data_change(body: bytes) -> list[tuple[int, int, ua.DataValue]]:
+def _data_change(body: bytes, left: list[int]) -> list[tuple[int, int, ua.DataValue]]:
     entries: list[tuple[int, int, ua.DataValue]] = []
-    count, at = extent.length(body, 0), 4
+    count, at, library = extent.listed(body, 0, left), 4, [extent.PARTS]
     for _ in range(count):
         (handle,) = _COUNT.unpack_from(body, at)
-        kind, value, at = _data_value(body, at + 4)
+        kind, value, at = _data_value(body, at + 4, left, library)
         entries.append((handle, kind, value))
-    _end(body, at)
+    _end(body, at, left)
     return entries
 
 
-def _data_value(body: bytes, at: int) -> tuple[int, ua.DataValue, int]:
+def _data_value(body: bytes, at: int, left: list[int], library: list[int]) -> tuple[int, ua.DataValue, int]:
     """Built-in type, value and end of the data value at ``at``."""
-    mask, end = body[at], extent.data_value(body, at)
+    mask, end = body[at], extent.data_value(body, at, left)
     if end > len(body):
         raise Malformed("the end is missing")
     kind = body[at + 1] & ~DIMENSIONS if mask & HAS_VALUE else 0
     whole = body[at:end]
     if mask & HAS_VALUE and kind & ~ARRAY not in (0, *NUMBERS, STRING, LOCALIZED_TEXT):
         # Nothing is made of such a value, so the library need not understand it.
-        whole = bytes([mask & ~HAS_VALUE]) + body[extent.value(body, at + 2, body[at + 1]) : end]
-    buffer = Buffer(whole)
+        whole = bytes([mask & ~HAS_VALUE]) + body[extent.value(body, at + 2, body[at + 1], left) : end]
+    buffer = Bounded(whole, left=library)
     value = struct_from_binary(ua.DataValue, buffer)
     if len(buffer):
         raise Malformed("a value is longer than it says")
     return kind, value, end
 
 
-def _end(body: bytes, at: int) -> None:
+def _end(body: bytes, at: int, left: list[int]) -> None:
     """Nothing but the diagnostics of single operations may follow."""
-    count, at = extent.length(body, at), at + 4
+    count, at = extent.listed(body, at, left), at + 4
     for _ in range(count):
         at = extent.diagnostics(body, at)
     if at != len(body):

@@ -17,11 +17,13 @@ from drivers.opcua.client import Connection, Fault, status_name
 from drivers.opcua.columns import Columns, Publish
 from drivers.opcua.faults import BAD, Faults, Refusal
 from drivers.opcua.items import Item, batches, compile_items
+from drivers.opcua.learned import Learned
 from drivers.opcua.liveness import Audit, Heartbeat
 from drivers.opcua.nodes import resolve
-from drivers.opcua.poll import NODES, Counts, Reader
+from drivers.opcua.poll import Counts, Reader
 from drivers.opcua.rows import Binding
-from drivers.opcua.services import SERVER_TIME, NodeId, ServerFacts, Wanted, forget
+from drivers.opcua.services import SERVER_TIME, NodeId, ServerFacts, Wanted, forget, server_time
+from drivers.opcua.status import quality
 from drivers.opcua.subscription import ITEMS, Subscription
 from drivers.quality import Quality
 
@@ -33,6 +35,18 @@ BEAT_S = 2.0
 """Between two looks at the server's clock, as an item among the others."""
 LIFETIME_S = 60.0
 """The server forgets a subscription whose connection was cut after so long."""
+PUBLISHING_S = 5.0
+"""Longest pause between notifications unless the configuration wants a longer one, however rare the tags are."""
+FIRST_S = 10.0
+"""The first values are waited for no longer; then they are read."""
+MOST_PATIENCE_S = 600.0
+"""Whatever a server says of its intervals, silence for longer than this is death."""
+MOST_QUEUE = 1000
+_SHOWN = 20
+
+
+class Silent(DriverError):
+    """The subscription tells nothing, though the server answers."""
 
 
 class Watching:
@@ -47,20 +61,31 @@ class Watching:
         points: Sequence[Point],
         publishing_s: float,
         now: Callable[[], int],
+        learned: Learned,
+        *,
+        polls_the_rest: bool,
     ) -> None:
+        """``polls_the_rest``: what the server lets nobody monitor is read."""
         self._connection, self._facts, self._now = connection, facts, now
         self._items = compile_items(points)
         self._binding = Binding([item.points for item in self._items])
         self._faults = Faults(self._items, status_name)
         self._board = Board(len(points))
         self._counts = Counts()
-        self._publishing_s = publishing_s or min((item.interval for item in self._items), default=1.0)
-        self._subscription = Subscription(connection, now, self._deliver, self._counts)
+        self._learned, self._polls_the_rest = learned, polls_the_rest
+        shortest = min((item.interval for item in self._items), default=1.0)
+        self._publishing_s = publishing_s or min(shortest, PUBLISHING_S)
+        self._subscription = Subscription(connection, now, self._deliver, self._counts, learned)
+        self._sampling = np.array([item.interval for item in self._items])
+        """Seconds between samples, as the server takes them."""
+        self._polled: dict[int, str] = {}
+        """Items that are read, as the server does not monitor them → why."""
+        self._readers: dict[PointGroup, Reader] = {}
         self._ids: dict[int, int] = {}
         """Client handle → the server's id of the monitored item."""
         self._nodes: list[NodeId | Refusal] = []
         self._heartbeat = Heartbeat(len(self._items))
-        self._audit = self._make_audit()
+        self._audit = Audit(len(self._items), np.array([item.deadband for item in self._items]), self._sampling)
         self._revived: set[int] = set()
         """Items that were dead, and have been made anew."""
         self._retry_at = 0.0
@@ -75,17 +100,13 @@ class Watching:
         shortest = min((item.interval for item in self._items), default=self._publishing_s)
         keep_alive = max(1, math.floor(shortest / self._publishing_s + 1e-9))
         await self._subscription.create(self._publishing_s, keep_alive, LIFETIME_S)
+        self._publishing_s = self._subscription.terms.publishing_s
         beat = Wanted(self._heartbeat.handle, SERVER_TIME, max(self._publishing_s, BEAT_S), 2, 0.0)
         await self._subscription.monitor([beat], 1)
         await self._monitor(range(len(self._items)))
         await self._first_values()
         self._retry_at = self._time() + RETRY_S
         self._audit.begin(self._time())
-
-    def _make_audit(self) -> Audit:
-        deadband = np.array([item.deadband for item in self._items])
-        patience = np.array([2 * (self._publishing_s + item.interval) for item in self._items])
-        return Audit(len(self._items), deadband, patience + self._connection.timeout_s)
 
     @staticmethod
     def _time() -> float:
@@ -99,14 +120,23 @@ class Watching:
                 self._refuse(handle, node, time)
             else:
                 wanted.append(Wanted(handle, node, item.interval, self._queue(item), item.deadband))
-        made, refused = await self._subscription.monitor(wanted, self._facts.most_items or ITEMS)
-        self._ids |= made
+        made, refused = await self._subscription.monitor(wanted, self._facts.most_items)
         self._audit.awaited[list(made)] = True
+        for handle, one in made.items():
+            self._ids[handle] = one.id
+            self._sampling[handle] = max(one.sampling_s, self._items[handle].interval)
+            self._polled.pop(handle, None)
+        self._audit.patience_s = 2 * (self._publishing_s + self._sampling) + self._connection.timeout_s
         for handle, status in refused.items():
-            self._refuse(handle, self._faults.of_status(status), time)
+            if self._polls_the_rest and quality(status) is not Quality.ADDRESS:
+                self._polled[handle] = status_name(status)
+                self._faults.forgive(handle)
+            else:
+                self._refuse(handle, self._faults.of_status(status), time)
+        self._readers.clear()
 
     def _queue(self, item: Item) -> int:
-        return max(2, math.ceil(self._publishing_s / item.interval) + 1)
+        return min(max(2, math.ceil(self._publishing_s / item.interval) + 1), MOST_QUEUE)
 
     def _refuse(self, handle: int, refusal: Refusal, time: int) -> None:
         self._faults.refuse(handle, refusal)
@@ -114,24 +144,32 @@ class Watching:
 
     async def _first_values(self) -> None:
         """Wait until every item has told its first value; read those that do not come."""
-        end = self._time() + self._patience_s
-        while self._audit.awaited.any() and self._time() < end:
+        end = self._time() + min(self._patience_s, max(FIRST_S, self._connection.timeout_s))
+        while (self._audit.awaited.any() or not self._board.answers) and self._time() < end:
             self._subscription.check()
             await self._subscription.heard(end - self._time())
             await self._subscription.repair()
         self._subscription.check()
         if not self._board.answers:
-            message = f"{self._connection.where}: the subscription tells nothing"
-            raise DriverError(message, quality=Quality.TIMEOUT, remedy='write mode = "poll", or see the server')
+            await self._read_instead()
         silent = np.flatnonzero(self._audit.awaited).tolist()
         await self._look_at(silent)
         await self._anew([handle for handle in silent if handle not in self._faults.refused])
+
+    async def _read_instead(self) -> None:
+        """Nothing was told as yet: see whether the server answers at all; raises :class:`Silent` if it should have."""
+        await server_time(self._connection)
+        if self._time() - self._subscription.heard_at < self._patience_s:
+            self._board.vouch(self._now())
+            return
+        message = f"{self._connection.where}: the subscription tells nothing, though the server answers when it is read"
+        raise Silent(message, quality=Quality.TIMEOUT, remedy='write mode = "poll" or "auto"')
 
     @property
     def _patience_s(self) -> float:
         """So long may the server be silent before it is taken for dead."""
         terms = self._subscription.terms
-        return max(3 * terms.publishing_s * terms.keep_alive, self._connection.timeout_s)
+        return min(max(3 * terms.publishing_s * terms.keep_alive, self._connection.timeout_s), MOST_PATIENCE_S)
 
     # -- what arrives --------------------------------------------------------------------------------
 
@@ -162,6 +200,7 @@ class Watching:
             await self._wait()
             await self._subscription.repair()
         await self._keep_up()
+        await self._read_the_rest(group)
         samples = self._board.samples(group)
         samples.faults = self._faults.errors(group)
         return samples
@@ -179,7 +218,6 @@ class Watching:
         if self._heartbeat.stopped(now, max(self._patience_s, 3 * BEAT_S)):
             message = f"{self._connection.where}: the subscription is dead: the server's clock stands still in it"
             raise DriverError(message, quality=Quality.TIMEOUT, remedy="it is made anew; see the server if it recurs")
-        await self._connection.renew()
         if self._faults.refused and now >= self._retry_at:
             self._retry_at = now + RETRY_S
             await self._retry()
@@ -188,11 +226,25 @@ class Watching:
             monitored[list(self._ids)] = True
             await self._look_at(self._audit.choose(monitored, now))
 
+    async def _read_the_rest(self, group: PointGroup) -> None:
+        """Read those items of a group that are not monitored."""
+        if not self._polled:
+            return
+        if group not in self._readers:
+            members = {point.index for point in group.points}
+            nodes = [
+                (handle, self._nodes[handle])
+                for handle in sorted(self._polled)
+                if any(point.index in members for point in self._items[handle].points)
+            ]
+            self._readers[group] = Reader(self._connection, nodes, self._facts.most_read, self._learned, self._counts)
+        await self._readers[group].read(lambda columns: self._take(columns, self._now()))
+
     async def _look_at(self, handles: Sequence[int]) -> None:
         """Read items that tell nothing: what they are now counts, and an item that is dead is made anew."""
         read: list[tuple[Columns, int]] = []
         nodes = [(handle, self._nodes[handle]) for handle in handles]
-        reader = Reader(self._connection, nodes, self._facts.most_read or NODES, self._counts)
+        reader = Reader(self._connection, nodes, self._facts.most_read, self._learned, self._counts)
         await reader.read(lambda columns: read.append((columns, self._now())))
         dead: list[int] = []
         for columns, time in read:
@@ -213,7 +265,7 @@ class Watching:
         if not handles:
             return
         old = [self._ids.pop(handle) for handle in handles if handle in self._ids]
-        for batch in batches(old, self._facts.most_items or ITEMS):
+        for batch in batches(old, self._learned.most(self._learned.items_per_call, self._facts.most_items, ITEMS)):
             # What the server does not let go of names the same point: it may go on telling of it.
             with suppress(Fault):
                 await forget(self._connection, self._subscription.terms.id, batch)
@@ -227,7 +279,7 @@ class Watching:
         every = [
             handle
             for handle, refusal in sorted(self._faults.refused.items())
-            if refusal.quality is Quality.ADDRESS or handle not in self._ids
+            if refusal.quality is Quality.ADDRESS or (handle not in self._ids and handle not in self._polled)
         ]
         if not every:
             return
@@ -239,11 +291,14 @@ class Watching:
     def observations(self) -> Mapping[str, Any]:
         """What was learned."""
         terms = self._subscription.terms
+        slower = [handle for handle, item in enumerate(self._items) if self._sampling[handle] > 1.5 * item.interval]
         return {
             "publishing_interval_s": terms.publishing_s,
             "keep_alive_count": terms.keep_alive,
             "items": len(self._items),
             "monitored": len(self._ids),
+            "sampled_slower": {self._items[each].name: float(self._sampling[each]) for each in slower[:_SHOWN]},
+            "polled": {self._items[each].name: why for each, why in sorted(self._polled.items())[:_SHOWN]},
             "bad_items": self._faults.summary(),
             "made_anew": len(self._revived),
             "overflows": self._board.overflows,

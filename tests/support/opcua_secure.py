@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from drivers.contract import Context, DriverError
+from drivers.opcua.client import Connection
 from drivers.opcua.options import Options
-from drivers.opcua.security import explain, secure
 from tests.support.opcua_space import Prepared
 from tests.support.ports import free_port
 
@@ -153,16 +153,12 @@ def context(folder: Path | None, *, trust: bool = False, now: int | None = None)
 @asynccontextmanager
 async def connected(options: Options, ctx: Context) -> AsyncIterator[tuple[Client, str]]:
     """A client connected as the driver does it, and what was chosen; DriverErrors as the driver raises them."""
-    client = Client(options.endpoint, timeout=options.timeout_s)
-    chosen = await secure(client, options, ctx)
+    connection = Connection(options, ctx)
     try:
-        await client.connect()
-    except Exception as error:
-        raise explain(error, options, ctx) from error
-    try:
-        yield client, chosen
+        await connection.open()
+        yield connection._client, connection.security
     finally:
-        await client.disconnect()
+        await connection.close()
 
 
 async def failure(options: Options, ctx: Context) -> DriverError:

@@ -214,7 +214,7 @@ async def test_a_publish_response_lost_by_the_cable_is_fetched_again(nursery: Nu
 async def test_the_secure_channel_is_renewed_and_nothing_is_missed(
     nursery: Nursery, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("drivers.opcua.client._CHANNEL_S", 1.0)
+    monkeypatch.setattr("drivers.opcua.channel.LIFETIME_S", 1.0)
     with nursery.server(*NODES, ticking=TICK_S) as server:
         async with Cut(server.port) as cut, watched(cut.url, *TAGS, mode=mode) as device:
             await device.flows()

@@ -131,7 +131,7 @@ async def test_what_is_no_rsa_certificate_is_told(tmp_path: Path, monkeypatch: p
     builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now.replace(year=now.year + 1))
     elliptic = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
     async with serving(SECURE, Pair.make()) as (_, url):
-        for shown[0], word in ((elliptic, "RSA"), (b"nonsense", "no certificate"), (b"", "no certificate")):
+        for shown[0], word in ((elliptic, "RSA"), (b"nonsense", "cannot be read"), (b"", "no certificate")):
             error = await failure(Options(url=url), context(tmp_path, trust=True))
             assert error.kind is FailureKind.PERMANENT
             assert word in str(error)

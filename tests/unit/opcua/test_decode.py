@@ -314,7 +314,7 @@ def test_a_refusal_tells_its_status() -> None:
     assert decode.publish_response(body) is None
     with pytest.raises(values.Refused) as caught:
         values.publish_response(body)
-    assert caught.value.status == ua.StatusCodes.BadNoSubscription
+    assert caught.value.code == ua.StatusCodes.BadNoSubscription
     assert str(caught.value) == "BadNoSubscription (0x80790000)"
 
 

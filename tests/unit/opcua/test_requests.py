@@ -18,6 +18,7 @@ from drivers.contract import Context
 from drivers.opcua import services, values
 from drivers.opcua.client import Connection
 from drivers.opcua.options import Options
+from drivers.opcua.transport import Transport
 from tests.support.opcua_answers import publish_bytes, read_bytes, same_publish
 
 TOKEN = ua.NodeId(ua.ByteString(b"\x07" * 32), 0, ua.NodeIdType.ByteString)
@@ -37,7 +38,8 @@ class Recording(Connection):
 
     def __init__(self, answer: bytes = b"") -> None:
         super().__init__(Options(url="opc.tcp://127.0.0.1:4840", timeout="4s"), Context(device="cnc-1", now=lambda: 0))
-        self._client.uaclient._make_protocol().transport = asyncio.Transport()
+        self._client.uaclient.protocol = transport = Transport(4.0, self._client.security_policy)
+        transport.transport = asyncio.Transport()
         self._token = nodeid_to_binary(TOKEN)
         self.sent: list[bytes] = []
         self.answer = answer

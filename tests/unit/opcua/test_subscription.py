@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, cast
 
 import pytest
@@ -11,8 +12,9 @@ from drivers.contract import DriverError
 from drivers.opcua import services, subscription
 from drivers.opcua.client import Connection, Fault
 from drivers.opcua.columns import Columns, Publish
+from drivers.opcua.learned import Learned
 from drivers.opcua.poll import Counts
-from drivers.opcua.services import Terms, Wanted
+from drivers.opcua.services import Made, Terms, Wanted
 
 LAST = 0xFFFFFFFF
 GONE = 0x807B0000
@@ -30,7 +32,7 @@ class Wire:
         self.asked: list[int] = []
         self.kept = set(kept)
         connection = cast("Connection", _Nowhere())
-        self.made = subscription.Subscription(connection, lambda: 0, self._deliver, Counts())
+        self.made = subscription.Subscription(connection, lambda: 0, self._deliver, Counts(), Learned())
         self.made.terms = Terms(1, 1.0, 1)
         monkeypatch.setattr(services, "republish", self._republish)
         monkeypatch.setattr("drivers.opcua.decode.publish_response", lambda body: body)
@@ -55,6 +57,10 @@ class Wire:
 
 class _Nowhere:
     where = "plc"
+    ended = broken = False
+
+    def classified(self, service: str) -> Any:
+        return nullcontext()
 
 
 async def test_what_comes_in_order_is_handed_on_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,17 +134,18 @@ Creating = Callable[..., Any]
 async def monitored(monkeypatch: pytest.MonkeyPatch, create: Creating) -> tuple[dict[int, int], dict[int, int]]:
     monkeypatch.setattr(services, "monitor", create)
     wanted = [Wanted(handle, f"node {handle}", 1.0, 2, float(handle % 2)) for handle in range(5)]
-    return await Wire(monkeypatch).made.monitor(wanted, 5)
+    made, refused = await Wire(monkeypatch).made.monitor(wanted, 5)
+    return {handle: item.id for handle, item in made.items()}, refused
 
 
 async def test_batches_shrink_to_what_the_server_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
 
-    async def create(connection: Any, number: int, items: list[Wanted]) -> list[tuple[int, int]]:
+    async def create(connection: Any, number: int, items: list[Wanted]) -> list[Made]:
         sizes.append(len(items))
         if len(items) > 2:
             raise Fault(0x80100000, "plc", "CreateMonitoredItems")
-        return [(0, 100 + item.handle) for item in items]
+        return [Made(0, 100 + item.handle, 1.0) for item in items]
 
     made, refused = await monitored(monkeypatch, create)
     assert made == {handle: 100 + handle for handle in range(5)} and not refused
@@ -146,9 +153,9 @@ async def test_batches_shrink_to_what_the_server_takes(monkeypatch: pytest.Monke
 
 
 async def test_a_refused_filter_is_left_out_and_a_refused_node_isolated(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def create(connection: Any, number: int, items: list[Wanted]) -> list[tuple[int, int]]:
+    async def create(connection: Any, number: int, items: list[Wanted]) -> list[Made]:
         bad = {3: 0x80340000}
-        return [(0x80450000 if item.deadband else bad.get(item.handle, 0), item.handle + 1) for item in items]
+        return [Made(0x80450000 if item.deadband else bad.get(item.handle, 0), item.handle + 1, 1.0) for item in items]
 
     made, refused = await monitored(monkeypatch, create)
     assert (sorted(made), refused) == ([0, 1, 2, 4], {3: 0x80340000})

@@ -34,6 +34,7 @@ from agent.health.status import (
 )
 from agent.platform_status import essence, platform_status
 from agent.supervisor import Supervisor
+from drivers.quality import Quality
 
 if TYPE_CHECKING:
     from agent.uplink.outbox import UplinkSnapshot  # imports the whole of HTTP
@@ -110,6 +111,8 @@ class LatestValue(msgspec.Struct, frozen=True):
     value: float | str | None
     quality: int
     unit: str
+    age_s: float | None = None
+    """Since it was told or confirmed last, seconds."""
 
 
 class Snapshot:
@@ -210,14 +213,22 @@ class Snapshot:
     def latest(self) -> Iterator[LatestValue]:
         """The last value of every series, in the order of the configuration."""
         for runner in self._rooms.supervisor.runners.values():
-            latest = runner.latest
+            latest, stale, now = runner.latest, runner.stale(), self._rooms.clock.monotonic()
             for tag in runner.device.tags:
                 index = tag.point.index
                 number = float(latest.value[index])
                 value = latest.text.get(index, None if number != number else number)
                 quality = int(latest.quality[index])
+                if stale[index] and quality < Quality.BAD:
+                    quality = int(Quality.STALE)
+                time_us = int(latest.time[index])
                 yield LatestValue(
-                    tag.series, int(latest.time[index]), value if quality < 128 else None, quality, tag.unit
+                    tag.series,
+                    time_us,
+                    value if quality < Quality.BAD else None,
+                    quality,
+                    tag.unit,
+                    round(now - float(latest.seen[index]), 3) if time_us else None,
                 )
 
 

@@ -11,9 +11,11 @@ import asyncio
 import logging
 from collections.abc import Callable, Hashable, MutableMapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,6 +26,7 @@ from agent.core.bounded import rest
 from agent.core.faults import in_a_line, remedy_of
 from agent.core.supervision import Supervision
 from agent.driving import create_driver
+from agent.sampling.bounds import Bounds
 from agent.sampling.sampler import BAD, Latest, Sampler, Sink, group_points
 from drivers.contract import DriverError, FailureKind
 from drivers.quality import Quality
@@ -89,7 +92,8 @@ class DeviceRunner:
         """``series``: int32, series id by point index. ``group_ids``: interval in seconds → scan group."""
         self.device = device
         points = [tag.point for tag in device.tags]
-        self._driver = create_driver(device, data_dir, clock.now, shared, learn=True)
+        self._make_driver = partial(create_driver, device, data_dir, clock.now, shared, learn=True)
+        self._driver = self._make_driver()
         groups = [(group, group_ids(group.interval)) for group in group_points(points)]
         self._sampler = Sampler(
             self._driver,
@@ -100,6 +104,7 @@ class DeviceRunner:
             full_every_us=full_every_us,
             device=device.name,
             names=[tag.series for tag in device.tags],
+            bounds=Bounds.of(device.options),
             on_scan=on_scan,
             on_good=self._note_recovery,
             on_faults=self._note_faults,
@@ -119,6 +124,10 @@ class DeviceRunner:
         """Last value of every point."""
         return self._sampler.latest
 
+    def stale(self) -> NDArray[np.bool_]:
+        """By point index: whether its last value is not known to hold any more."""
+        return self._sampler.stale()
+
     def record_in_full(self, every_us: int) -> None:
         """Record every point at least so often, see :class:`~agent.sampling.sampler.Sampler`."""
         self._sampler.full_every_us = every_us
@@ -128,6 +137,9 @@ class DeviceRunner:
         if self._state == "down":
             self._reconnects += 1
         while True:
+            if self._sampler.is_lost:
+                self._driver = self._make_driver()
+                self._sampler.renew(self._driver)
             try:
                 await self._sampler.run()
             except DriverError as error:
@@ -179,24 +191,40 @@ class DeviceRunner:
     def snapshot(self) -> DeviceSnapshot:
         """The device as it is now."""
         quality, tally = self._sampler.latest.quality, self._sampler.tally
-        bad = int((quality >= BAD).sum())
-        state = "degraded" if self._state == "running" and bad else self._state
+        was_good = quality < BAD
+        stale = was_good & self._sampler.stale()
+        good, old = int((was_good & ~stale).sum()), int(stale.sum())
+        silent = self._state == "running" and old > 0
+        state = "degraded" if self._state == "running" and good < len(quality) else self._state
+        text, remedy = (str(self._error), self._error.remedy) if self._error else ("", "")
+        if silent and not good:
+            state, text, remedy = "down", "no scan has ended for a while", "it is connected anew by itself"
+        faults = tally.faults + ((f"{old} values are stale: not read for several intervals",) if silent else ())
         return DeviceSnapshot(
             name=self.device.name,
             state=state,
-            good=len(quality) - bad,
-            bad=bad,
+            good=good,
+            bad=len(quality) - good,
             reconnects=self._reconnects,
             last_good_us=tally.last_good_us,
             latency_s=tally.latency_s,
             late=tally.late,
             scans=tally.scans,
             first_good_us=tally.first_good_us,
-            last_error=str(self._error) if self._error else "",
-            remedy=self._error.remedy if self._error else "",
-            faults=tally.faults,
-            observations=dict(self._driver.observations()),
+            last_error=text,
+            remedy=remedy,
+            faults=faults,
+            observations=self._observations(),
         )
+
+    def _observations(self) -> dict[str, Any]:
+        # Asked for by everything that shows the status, and code of a third party.
+        try:
+            found = dict(self._driver.observations())
+            msgspec.json.encode(found)
+        except Exception as error:  # noqa: BLE001 - the boundary of the driver
+            return {"observations_failed": in_a_line(error)}
+        return found
 
 
 class Supervisor:

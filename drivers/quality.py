@@ -18,6 +18,8 @@ class Quality(IntEnum):
     """The source's time stamp is absurdly far from the gateway's clock."""
     IMPRECISE = 66
     """An integer beyond what a float64 holds exactly (2**53)."""
+    STALE = 67
+    """Nothing was heard of it for several intervals, so it need not hold any more; shown, never recorded."""
     BAD = 128
     TIMEOUT = 129
     """The device did not answer in time."""

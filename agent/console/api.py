@@ -175,6 +175,7 @@ def _latest_value(each: Latest) -> dict[str, Any]:
         "time": iso(each.time_us),
         "value": _plain(each.value),
         "unit": each.unit,
+        "age_s": each.age_s,
         **_quality(each.quality),
     }
 

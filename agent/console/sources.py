@@ -22,6 +22,8 @@ class Latest(Protocol):
     def quality(self) -> int: ...
     @property
     def unit(self) -> str: ...
+    @property
+    def age_s(self) -> float | None: ...  # since it was told or confirmed last
 
 
 class Sources(Protocol):

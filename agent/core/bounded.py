@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -15,20 +15,25 @@ GRACE_S = 2.0
 _left: set[asyncio.Task[Any]] = set()
 
 
-class LeftBehind(TimeoutError):
-    """It did not even end when it was cancelled; it may still run, and what it used is not to be used again."""
+class TookTooLong(TimeoutError):
+    """It was cut short at its bound."""
 
 
 class Misbehaved(RuntimeError):
     """It ended in a way that would have ended more than itself."""
 
 
-async def within(seconds: float, work: Coroutine[Any, Any, T], *, grace_s: float = GRACE_S) -> T:
-    """What ``work`` returns or raises. Raises TimeoutError when it takes longer, and :class:`LeftBehind` when it
-    does not end then, nor within ``grace_s`` of being cancelled.
+async def within(
+    seconds: float,
+    work: Coroutine[Any, Any, T],
+    *,
+    on_left: Callable[[], None] = lambda: None,
+) -> T:
+    """What ``work`` returns or raises. Raises :class:`TookTooLong` when that takes longer than ``seconds``.
 
-    An exit or a cancellation that ``work`` makes up by itself becomes :class:`Misbehaved`; one that comes from
-    outside is passed on to it, and propagates.
+    Work that does not end soon after being cancelled is left behind, and ``on_left`` called: it may
+    still run, and what it used is not to be used again. An exit or a cancellation that it makes up by itself
+    becomes :class:`Misbehaved`; a cancellation from outside is passed on to it, and propagates.
     """
     task = asyncio.create_task(contained(work))
     try:
@@ -36,10 +41,9 @@ async def within(seconds: float, work: Coroutine[Any, Any, T], *, grace_s: float
         if task.done():
             return task.result()
     finally:
-        ended = await end(task, grace_s)
-    if not ended:
-        raise LeftBehind(f"does not end, {seconds + grace_s:g} s after it began")
-    raise TimeoutError(f"takes longer than {seconds:g} s")
+        if not await end(task, GRACE_S):
+            on_left()
+    raise TookTooLong(f"takes longer than {seconds:g} s")
 
 
 async def rest(seconds: float) -> None:

@@ -7,22 +7,28 @@ supervisor decides when to come back.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agent.buffer.records import Loss
 from agent.clock import Clock
+from agent.core.bounded import TookTooLong, rest, within
+from agent.sampling.bounds import Bounds, stale_after
 from agent.sampling.filter import ChangeFilter, select
 from agent.sampling.pacing import Pace
 from drivers.contract import Driver, DriverError, Point, PointGroup, Samples
 from drivers.quality import Quality
 
+log = logging.getLogger(__name__)
+
 BAD = int(Quality.BAD)
+IDLE_S = 3600.0
+T = TypeVar("T")
 
 
 class Sink(Protocol):
@@ -40,19 +46,22 @@ class Latest:
     time: NDArray[np.int64]
     value: NDArray[np.float64]
     quality: NDArray[np.uint8]
+    seen: NDArray[np.float64]
+    """When each was told or confirmed last, in seconds of the monotonic clock."""
     text: dict[int, str] = field(default_factory=dict)
 
     @classmethod
     def nothing(cls, count: int) -> Latest:
         """Nothing read yet: time 0 and bad."""
-        return cls(np.zeros(count, np.int64), np.full(count, np.nan), np.full(count, BAD, np.uint8))
+        return cls(np.zeros(count, np.int64), np.full(count, np.nan), np.full(count, BAD, np.uint8), np.zeros(count))
 
-    def update(self, samples: Samples) -> None:
-        """Take over a block; of several rows of a point, numpy leaves the last."""
+    def update(self, samples: Samples, monotonic: float) -> None:
+        """Take over a block that came at ``monotonic``; of several rows of a point, numpy leaves the last."""
         index = samples.index
         self.time[index] = samples.time
         self.value[index] = samples.value
         self.quality[index] = samples.quality
+        self.seen[index] = monotonic
         for row, text in samples.text.items():
             self.text[int(index[row])] = text
 
@@ -85,6 +94,8 @@ class _Run:
     group: PointGroup
     group_id: int
     pace: Pace
+    bound_s: float
+    """Of one read."""
     full_slot: int = -1
     faults: tuple[DriverError, ...] = ()
 
@@ -104,6 +115,7 @@ class Sampler:
         device: str = "",
         names: Sequence[str] = (),
         on_scan: Callable[[], None] = lambda: None,
+        bounds: Bounds = Bounds(),  # noqa: B008 - it never changes
         on_good: Callable[[], None] = lambda: None,
         on_faults: Callable[[Sequence[DriverError]], None] = lambda faults: None,
     ) -> None:
@@ -126,25 +138,59 @@ class Sampler:
         self._device = device
         self._names = names
         self._on_scan = on_scan
+        self._bounds = bounds
         self._on_good = on_good
         self._on_faults = on_faults
-        self._filter = ChangeFilter(sorted(self._points, key=lambda point: point.index))
+        in_order = sorted(self._points, key=lambda point: point.index)
+        self._filter = ChangeFilter(in_order)
         self.latest = Latest.nothing(len(self._points))
         self.tally = Tally()
         self._good_since_open = False
+        self._stale_after = np.array([stale_after(point.interval) for point in in_order])
+        self.is_lost = False
+        """Whether a call of the driver goes on although it was cancelled: the driver is not to be used again."""
+
+    def renew(self, driver: Driver) -> None:
+        """Go on with another driver of the same device."""
+        self._driver, self.is_lost = driver, False
+
+    def stale(self) -> NDArray[np.bool_]:
+        """By point index: whether its last value is not known to hold any more."""
+        return self._clock.monotonic() - self.latest.seen > self._stale_after
 
     async def run(self) -> None:
         """Open and scan until cancelled; raises the :class:`DriverError` that ended it."""
         self._good_since_open = False
         try:
-            await self._driver.open()
+            await self._bounded("open", self._driver.open(), self._bounds.open(len(self._points)))
             await self._scan_for_ever()
         except DriverError as error:
             self.record_bad(error.quality)
             raise
         finally:
             self._on_scan()
-            await self._driver.close()
+            if not self.is_lost:
+                await self._close()
+
+    async def _bounded(self, call: str, work: Coroutine[Any, Any, T], seconds: float) -> T:
+        try:
+            return await within(seconds, work, on_left=self._lose)
+        except TookTooLong as error:
+            raise DriverError(
+                f"{call} hangs: no end within {seconds:.0f} s",
+                quality=Quality.TIMEOUT,
+                remedy="it is connected anew by itself; if it lasts, restart the device, and tell the driver's author",
+            ) from error
+
+    async def _close(self) -> None:
+        # Nothing is raised for a close that hangs: it would hide what ended the run, or that it was cancelled.
+        try:
+            await within(self._bounds.close, self._driver.close(), on_left=self._lose)
+        except TookTooLong as error:
+            log.warning("device %s: close hangs, it %s", self._device, error)
+
+    def _lose(self) -> None:
+        self.is_lost = True
 
     def record_bad(self, quality: Quality) -> None:
         """Record every point as bad: nothing is known of the device from now on."""
@@ -154,18 +200,22 @@ class Sampler:
         # One scan at a time on a device: the group that is due first goes first, so a slow group
         # delays the others by one scan at most and requests never overlap on the connection.
         now = self._clock.monotonic()
-        runs = [_Run(group, group_id, Pace(group.interval, now)) for group, group_id in self._groups]
+        runs = [
+            _Run(group, group_id, Pace(group.interval, now), self._bounds.read(group))
+            for group, group_id in self._groups
+        ]
         while runs:
             run = min(runs, key=lambda each: each.pace.due)
             wait = run.pace.due - self._clock.monotonic()
             # Yield even when late: one device that cannot keep up must not starve the loop.
-            await asyncio.sleep(max(wait, 0))
+            await rest(max(wait, 0))
             await self._scan(run, runs)
-        await asyncio.Event().wait()  # a device without points stays open, and idle
+        while True:  # a device without points stays open, and idle
+            await rest(IDLE_S)
 
     async def _scan(self, run: _Run, runs: Sequence[_Run]) -> None:
         started, began = self._clock.now(), self._clock.monotonic()
-        samples = await self._driver.read(run.group)
+        samples = await self._bounded("read", self._driver.read(run.group), run.bound_s)
         ended = self._clock.monotonic()
         # By the rows' own stamps: what a subscription brings may be from before the scan.
         slot = int(samples.time.min()) // self.full_every_us
@@ -190,7 +240,7 @@ class Sampler:
         self._on_scan()
 
     def _keep(self, samples: Samples, *, full: bool) -> None:
-        self.latest.update(samples)
+        self.latest.update(samples, self._clock.monotonic())
         mask = self._filter.keep(samples, full=full)
         if mask.any():
             kept = select(samples, mask)

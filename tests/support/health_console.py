@@ -25,6 +25,7 @@ class Value:
     value: float | str | None
     quality: int
     unit: str = ""
+    age_s: float | None = None
 
 
 class Shown:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 from collections.abc import AsyncIterator, Callable, Hashable, Sequence
@@ -16,6 +15,7 @@ import numpy as np
 
 from agent.clock import Clock
 from agent.config.model import Device, Tag
+from agent.core.supervision import Supervision
 from agent.supervisor import DeviceRunner, DeviceSnapshot, Supervisor
 from drivers.contract import Point
 from drivers.modbus import DRIVER, Options
@@ -79,7 +79,8 @@ class Supervised:
 async def supervised(*devices: Device) -> AsyncIterator[Supervised]:
     """Run the devices for the length of the block; they share what devices of one agent share."""
     shared: dict[Hashable, Any] = {}
-    made = Supervised(Supervisor([]), {device.name: RecordingSink() for device in devices})
+    supervision = Supervision()
+    made = Supervised(Supervisor(supervision, []), {device.name: RecordingSink() for device in devices})
     runners = [
         DeviceRunner(
             device,
@@ -95,14 +96,12 @@ async def supervised(*devices: Device) -> AsyncIterator[Supervised]:
         )
         for device in devices
     ]
-    made.supervisor = Supervisor(runners)
-    task = asyncio.create_task(made.supervisor.run())
+    made.supervisor = Supervisor(supervision, runners)
+    made.supervisor.start()
     try:
         yield made
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await supervision.stop_all(10.0)
     assert not shared, "what the devices shared is gone with them"
 
 

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from agent.config.model import Device
+from agent.core.bounded import TookTooLong, within
 from agent.evidence.files import make_folder
 from agent.learned import LearnedFile
-from drivers.contract import Context, Driver, DriverType
+from drivers.contract import Context, Driver, DriverType, PointGroup, Samples
+
+CLOSE_S = 5.0
 
 
 def create_driver(
@@ -46,6 +49,28 @@ def lend(
         learned=LearnedFile(data_dir, device.name, now, writes=learn),
         trust=trust,
     )
+
+
+async def read_once(driver: Driver, group: PointGroup, within_s: float) -> Samples:
+    """Open a driver, read a group, and close it. Raises what the driver raises, and TookTooLong.
+
+    Nothing that the driver does takes this longer than ``within_s`` for the answer and ``CLOSE_S`` for the end.
+    """
+    lost: list[bool] = []
+
+    def lose() -> None:
+        lost.append(True)
+
+    async def opened_and_read() -> Samples:
+        await driver.open()
+        return await driver.read(group)
+
+    try:
+        return await within(within_s, opened_and_read(), on_left=lose)
+    finally:
+        if not lost:  # one that still runs is not to be called
+            with contextlib.suppress(TookTooLong):
+                await within(CLOSE_S, driver.close())
 
 
 def _state_dir(type_: DriverType, data_dir: Path) -> Path | None:

@@ -20,7 +20,8 @@ import numpy as np
 
 from agent import word_order
 from agent.config.model import Device
-from agent.driving import lend
+from agent.core.bounded import TookTooLong, within
+from agent.driving import lend, read_once
 from drivers.browsing import Item, Wanted
 from drivers.contract import Context, DriverError, PointGroup, Samples
 from drivers.quality import Quality, cause, level
@@ -114,20 +115,15 @@ async def try_device(
     trial = Trial(device=device.name, driver=device.driver, tags=len(points))
     begin = time.monotonic()
     try:
-        async with asyncio.timeout(within_s):
-            driver = device.type.create(device.options, list(points), context)
-            try:
-                await driver.open()
-                # Without tags this only asks whether the device is there: a wrong unit id is silent otherwise.
-                samples = await driver.read(PointGroup(points, device.interval))
-            finally:
-                await driver.close()
-            findings = _findings(device, samples)
-            findings += await _absurd(device, context, samples)
+        driver = device.type.create(device.options, list(points), context)
+        # Without tags this only asks whether the device is there: a wrong unit id is silent otherwise.
+        samples = await read_once(driver, PointGroup(points, device.interval), within_s)
+        findings = _findings(device, samples)
+        findings += await within(max(begin + within_s - time.monotonic(), 0.0), _absurd(device, context, samples))
         findings = await _with_nearest(device, context, findings)
     except DriverError as error:
         trial = replace(trial, findings=(Finding((), str(error), error.remedy),))
-    except TimeoutError:
+    except TookTooLong:
         what = f"no complete answer within {within_s:g} s"
         trial = replace(trial, findings=(Finding((), what, "see whether the device is overloaded, or raise --within"),))
     except Exception as error:
@@ -158,8 +154,7 @@ async def _with_nearest(device: Device, context: Context, findings: tuple[Findin
     if not unknown or device.type.browse is None:
         return findings
     try:
-        async with asyncio.timeout(NEAREST_S):
-            tree = await device.type.browse(device.options, context, Wanted(most=NEAREST_OF))
+        tree = await within(NEAREST_S, device.type.browse(device.options, context, Wanted(most=NEAREST_OF)))
     except (DriverError, TimeoutError):
         return findings
     addresses = {tag.point.name: tag.point.address for tag in device.tags}

@@ -7,6 +7,7 @@ that takes one client only), so it neither needs a second one nor disturbs them.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Hashable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +15,20 @@ from typing import Any
 
 from agent.config.difference import changed_tags
 from agent.config.model import Configuration, Device, Tag
-from agent.driving import create_driver
+from agent.core.bounded import TookTooLong
+from agent.driving import create_driver, read_once
 from agent.snapshot import LatestValue
 from drivers.contract import DriverError, PointGroup, Samples
 from drivers.quality import cause, level
 
+log = logging.getLogger(__name__)
+
 BOUND_S = 30.0
 """One device's trial takes no longer."""
+WHOLE_S = 150.0
+"""Nor do all of them together."""
+AT_ONCE = 32
+"""Devices that are tried at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,35 +55,30 @@ async def dry_run(
 ) -> list[Finding]:
     """One finding for each tag of ``new`` that is new or read differently; ``latest``: last values by full name."""
     before = {device.name: device for device in old.devices}
-    work = []
-    for device in new.devices:
-        tags = changed_tags(before.get(device.name), device)
-        if tags:
-            work.append(_try_device(device, set(tags), latest, new, now, shared))
-    return [finding for findings in await asyncio.gather(*work) for finding in findings]
+    changed = [(device, set(changed_tags(before.get(device.name), device))) for device in new.devices]
+    turns, clock = asyncio.Semaphore(AT_ONCE), asyncio.get_running_loop().time
+    end, folder = clock() + WHOLE_S, Path(new.file.gateway.data_dir)
 
+    async def one(device: Device, wanted: set[str]) -> list[Finding]:
+        tags = [tag for tag in device.tags if tag.series in wanted]
+        async with turns:
+            bound = min(BOUND_S, end - clock())
+            if bound <= 0:
+                return _all(tags, latest, f"not tried: trying the devices before it took {WHOLE_S:g} s")
+            try:
+                driver = create_driver(device, folder, now, shared)
+                group = PointGroup(tuple(tag.point for tag in tags), device.interval)
+                return _findings(tags, await read_once(driver, group, bound), latest)
+            except TookTooLong:
+                return _all(tags, latest, f"no answer within {bound:.0f} s")
+            except DriverError as error:
+                return _all(tags, latest, f"{error} → {error.remedy}" if error.remedy else str(error))
+            except Exception as error:  # the boundary of the driver: its bug is a finding
+                log.exception("dry run of device %s: unexpected failure in driver %s", device.name, device.driver)
+                return _all(tags, latest, f"driver {device.driver} failed: {type(error).__name__}")
 
-async def _try_device(
-    device: Device,
-    wanted: set[str],
-    latest: Mapping[str, LatestValue],
-    new: Configuration,
-    now: Callable[[], int],
-    shared: MutableMapping[Hashable, Any],
-) -> list[Finding]:
-    tags = [tag for tag in device.tags if tag.series in wanted]
-    driver = create_driver(device, Path(new.file.gateway.data_dir), now, shared)
-    try:
-        async with asyncio.timeout(BOUND_S):
-            await driver.open()
-            samples = await driver.read(PointGroup(tuple(tag.point for tag in tags), device.interval))
-    except TimeoutError:
-        return _all(tags, latest, f"no answer within {BOUND_S:g} s")
-    except DriverError as error:
-        return _all(tags, latest, f"{error} → {error.remedy}" if error.remedy else str(error))
-    finally:
-        await driver.close()
-    return _findings(tags, samples, latest)
+    tried = await asyncio.gather(*(one(device, wanted) for device, wanted in changed if wanted))
+    return [finding for findings in tried for finding in findings]
 
 
 def _all(tags: Sequence[Tag], latest: Mapping[str, LatestValue], fault: str) -> list[Finding]:

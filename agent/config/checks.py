@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 from urllib.parse import urlsplit
 
 from agent.config.creditcode import fault
 from agent.config.model import EnterpriseSection, FileSection, PlatformSection, Secret
 from agent.config.problems import Place, Problems, did_you_mean, show, table_name
 from agent.config.units import show_seconds, show_size
+from agent.core.loopback import is_loopback
 
 DAY = 86_400
 SHORTEST_PERIOD = 5
@@ -122,16 +122,6 @@ def _host(url: str, schemes: tuple[str, ...]) -> str | None:
         return (parts.hostname or None) if usable else None
     except ValueError:
         return None
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine, by its name or address alone (nothing is looked up)."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _check_period(file: FileSection, place: Place, problems: Problems) -> None:

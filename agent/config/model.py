@@ -25,12 +25,18 @@ class ByteSize(int):
 
 
 class Secret(str):
-    """Text that must not appear in a log, a status or an export."""
+    """Text that must not appear in a log, a status or an export: however it is printed, it is hidden."""
 
     __slots__ = ()
 
     def __repr__(self) -> str:
         return "Secret('…')"
+
+    def __str__(self) -> str:
+        return "…" if self else ""
+
+    def __format__(self, spec: str) -> str:
+        return format(str(self), spec)
 
     @property
     def plain(self) -> str:

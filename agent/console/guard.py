@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 
+from agent.core.loopback import is_loopback
 from agent.errors import GongfuError
 
 HEADERS = {
@@ -54,16 +54,6 @@ class Listen:
         rebinding). Such a request carries that name, so a loopback listener answers loopback names only.
         """
         return not self.loopback or (host_header is not None and is_loopback(_host_of(host_header)))
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host, a name or an address, is this machine by definition."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _host_of(header: str) -> str:

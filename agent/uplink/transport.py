@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import ipaddress
 import socket
 import threading
 from collections.abc import Callable, Mapping
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from agent import __version__
+from agent.core.loopback import is_loopback
 from agent.errors import GongfuError
 from agent.uplink.answers import Answer as Answer  # what a request gives, for whoever makes one
 
@@ -50,16 +50,9 @@ def checked_url(url: str) -> str:
         parts.port  # noqa: B018 — raises ValueError on nonsense
     except ValueError as error:
         raise GongfuError(f'platform url "{url}": {error}', remedy=remedy) from error
-    if not host or not (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host))):
+    if not host or not (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))):
         raise GongfuError(f'platform url "{url}" would send in the clear or nowhere', remedy=remedy)
     return url.rstrip("/")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def compress(body: bytes) -> bytes:

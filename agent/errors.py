@@ -21,12 +21,16 @@ class GongfuError(Exception):
 class ConfigurationInvalid(GongfuError):
     """The configuration has problems; ``problems`` holds one line for each.
 
-    ``unresolved``: those among them that only say that something it names is not there.
+    ``unresolved``: those among them that only say that something it names is not there. ``places``: where they are,
+    as paths of the schema's own keys (``device[2].tag[7].address``), without anything that was written.
     """
 
     exit_code = 78
 
-    def __init__(self, problems: tuple[str, ...], unresolved: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, problems: tuple[str, ...], unresolved: tuple[str, ...] = (), places: tuple[str, ...] = ()
+    ) -> None:
         super().__init__("; ".join(problems))
         self.problems = problems
         self.unresolved = unresolved
+        self.places = places

@@ -1,7 +1,7 @@
 """What the platform is told of this gateway: ``PUT /gateways/{id}/status``, as the contract has it. Pure.
 
-No reading, no tag and no error text of a device is in it: those texts name addresses within the plant.
-A device's name and state are, and how many of its values are bad; that is in every digest, too.
+No reading and no text of a driver, a disk or a library is in it: those texts hold values and addresses of the plant
+(:mod:`agent.disclosure`). A device's name and state are, and how many of its values are bad; that is in every digest.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from agent.config.model import EnterpriseSection, FileSection
+from agent.disclosure.messages import code_of, health_reason
 from agent.health.status import DeviceStatus, Status
 
 _ESSENTIAL = (
@@ -43,7 +44,7 @@ def platform_status(
         "running_hash": config.running_hash,
         "attempted_hash": config.attempted_hash,
         "state": config.status,
-        "last_error": config.last_error,
+        "last_error": config.told_error or code_of(config.last_error),
         "running_revision": config.running_revision,
         "attempted_revision": config.attempted_revision,
         "locked_until": config.locked_until,
@@ -114,7 +115,9 @@ def _health(status: Status) -> dict[str, Any]:
         "digests": _part(not digests.rejected, f"{digests.rejected} rejected" if digests.rejected else "running"),
     }
     health = status.health
-    return _part(health.healthy, "running" if health.healthy else "; ".join(health.reasons), components=parts)
+    delivers = any(each.good for each in status.devices if each.state in ("running", "degraded"))
+    word = "running" if health.healthy else health_reason(disk_failing=bool(buffer.failing), delivers=delivers)
+    return _part(health.healthy, word, components=parts)
 
 
 def _device(device: DeviceStatus) -> dict[str, Any]:

@@ -71,6 +71,8 @@ class Standing(Protocol):
     @property
     def last_error(self) -> str: ...
     @property
+    def told(self) -> str: ...
+    @property
     def locked_until_us(self) -> int: ...
 
 
@@ -205,6 +207,7 @@ class Snapshot:
             attempted_hash=standing.attempted_hash,
             status=standing.state,
             last_error=standing.last_error,
+            told_error=standing.told,
             running_revision=standing.running,
             attempted_revision=standing.attempted,
             locked_until=iso(standing.locked_until_us) if self._rooms.control.locked else None,

@@ -110,7 +110,7 @@ def check_overlay(overlay: Overlay) -> dict[str, Any]:
         _refuse_files(devices, (root, "device"), problems)
         build_devices(devices, (root, "device"), Path(), context)
     if problems:
-        raise ConfigurationInvalid(problems.lines, problems.unresolved)
+        raise ConfigurationInvalid(problems.lines, problems.unresolved, problems.places)
     return raw
 
 
@@ -158,7 +158,7 @@ def _make(
     check_relations(file, names, root, problems)
     check_audiences(file, names, root, problems)
     if problems:
-        raise ConfigurationInvalid(problems.lines, problems.unresolved)
+        raise ConfigurationInvalid(problems.lines, problems.unresolved, problems.places)
     file = msgspec.structs.replace(file, device=tuple(devices.sections))
     return Configuration(
         file=file,

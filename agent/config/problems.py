@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
+from agent.config.schema_keys import schema_keys
 from agent.table import one_line
 
 Place: TypeAlias = str | tuple["Place", "str | int"]
@@ -67,6 +68,12 @@ class Problems:
         return tuple(line for line in self.lines if line in lines)
 
     @property
+    def places(self) -> tuple[str, ...]:
+        """Where the problems are, in the schema's own words."""
+        found = dict.fromkeys(_schema_path(place) for place, _, _ in self._noted)
+        return tuple(each for each in found if each)
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """What is valid all the same, one line each."""
         return tuple(dict.fromkeys(self._line(*each) for each in self._warned))
@@ -101,6 +108,23 @@ def show_place(place: Place) -> str:
         else:
             path += ("." if path else "") + (key if _is_bare(key) else f'"{key}"')
     return f"{place}: {path}" if path else place
+
+
+def _schema_path(place: Place) -> str:
+    """``device[2].tag[7].address``: as far as the keys are the schema's own, and without the source's name."""
+    path: list[str | int] = []
+    while isinstance(place, tuple):
+        place, key = place
+        path.append(key)
+    text = ""
+    for key in reversed(path):
+        if isinstance(key, int):
+            text += f"[{key}]"
+        elif key in schema_keys():
+            text += f".{key}" if text else key
+        else:
+            break
+    return text
 
 
 def table_name(place: Place) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from agent.config.overlay import SECTIONS
 from agent.config.parse import tables
 from agent.config.problems import Place, Problems, did_you_mean, show
-from agent.control.reasons import Refusal
+from agent.control.reasons import Code, Refusal
 from agent.errors import ConfigurationInvalid
 
 PLATFORM_KEYS = ("url", "ca")
@@ -42,7 +42,7 @@ def read_content(config: str, allow: Collection[str], name: str = "bundle") -> d
     problems = Problems()
     check_overlay(raw, name, problems)
     if problems:
-        return refusal_of(ConfigurationInvalid(problems.lines))
+        return refusal_of(ConfigurationInvalid(problems.lines, places=problems.places))
     return raw
 
 
@@ -50,7 +50,8 @@ def _beyond(sections: list[str], allow: Collection[str]) -> Refusal:
     section = sections[0]
     if section in SECTIONS:
         text = f"[{section}] is not within [remote] allow = [{', '.join(show(each) for each in allow)}]"
-        return Refusal("sections_not_allowed", text, "let the local engineer allow it, or leave it out")
+        remedy = "let the local engineer allow it, or leave it out"
+        return Refusal("sections_not_allowed", text, remedy, places=(section,))
     text = f"[{section[:60]}] can be changed in the local file only"
     return Refusal("sections_not_allowed", text, did_you_mean(section, SECTIONS))
 
@@ -116,4 +117,5 @@ def refusal_of(error: ConfigurationInvalid) -> Refusal:
     shown = "; ".join(error.problems[:MOST_SHOWN])
     if len(error.problems) > MOST_SHOWN:
         shown += f"; and {len(error.problems) - MOST_SHOWN} more"
-    return Refusal("unresolvable" if error.unresolved == error.problems else "invalid", shown)
+    code: Code = "unresolvable" if error.unresolved == error.problems else "invalid"
+    return Refusal(code, shown, places=error.places)

@@ -75,7 +75,7 @@ def read_draft(path: Path, recipients: Sequence[Mapping[str, Any]] = ()) -> Draf
     brought = _with_tables(raw, path, problems)
     marked = _mapped(raw, path.name, mark)
     if problems:
-        raise ConfigurationInvalid(problems.lines)
+        raise ConfigurationInvalid(problems.lines, places=problems.places)
     overlay = Overlay(write_toml(marked), path.name, lambda jwe: plain.get(jwe, SEALED_BEFORE))
     _check(overlay)
     if not plain:
@@ -92,7 +92,7 @@ def read_draft(path: Path, recipients: Sequence[Mapping[str, Any]] = ()) -> Draf
 
     sealed = _mapped(marked, path.name, close)
     if problems:
-        raise ConfigurationInvalid(problems.lines)
+        raise ConfigurationInvalid(problems.lines, places=problems.places)
     return Draft(path.name, write_toml(sealed), overlay, len(plain))
 
 

@@ -33,12 +33,14 @@ AT_ONCE = 32
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one changed tag gave. ``before`` and ``now`` are for people; ``fault`` is empty when it is good."""
+    """What one changed tag gave. ``before`` and ``now`` are for people of the plant, as ``fault`` is, which is empty
+    when it is good; ``cause`` is the fault in one word."""
 
     tag: str
     before: str
     now: str
     fault: str = ""
+    cause: str = ""
 
     def line(self) -> str:
         """Old and new side by side."""
@@ -64,25 +66,26 @@ async def dry_run(
         async with turns:
             bound = min(BOUND_S, end - clock())
             if bound <= 0:
-                return _all(tags, latest, f"not tried: trying the devices before it took {WHOLE_S:g} s")
+                return _all(tags, latest, f"not tried: trying the devices before it took {WHOLE_S:g} s", "not_tried")
             try:
                 driver = create_driver(device, folder, now, shared)
                 group = PointGroup(tuple(tag.point for tag in tags), device.interval)
                 return _findings(tags, await read_once(driver, group, bound), latest)
             except TookTooLong:
-                return _all(tags, latest, f"no answer within {bound:.0f} s")
+                return _all(tags, latest, f"no answer within {bound:.0f} s", "timeout")
             except DriverError as error:
-                return _all(tags, latest, f"{error} → {error.remedy}" if error.remedy else str(error))
+                fault = f"{error} → {error.remedy}" if error.remedy else str(error)
+                return _all(tags, latest, fault, error.quality.cause or "bad")
             except Exception as error:  # the boundary of the driver: its bug is a finding
                 log.exception("dry run of device %s: unexpected failure in driver %s", device.name, device.driver)
-                return _all(tags, latest, f"driver {device.driver} failed: {type(error).__name__}")
+                return _all(tags, latest, f"driver {device.driver} failed: {type(error).__name__}", "driver")
 
     tried = await asyncio.gather(*(one(device, wanted) for device, wanted in changed if wanted))
     return [finding for findings in tried for finding in findings]
 
 
-def _all(tags: Sequence[Tag], latest: Mapping[str, LatestValue], fault: str) -> list[Finding]:
-    return [Finding(tag.series, _before(tag, latest), "nothing", fault) for tag in tags]
+def _all(tags: Sequence[Tag], latest: Mapping[str, LatestValue], fault: str, cause: str) -> list[Finding]:
+    return [Finding(tag.series, _before(tag, latest), "nothing", fault, cause) for tag in tags]
 
 
 def _findings(tags: Sequence[Tag], samples: Samples, latest: Mapping[str, LatestValue]) -> list[Finding]:
@@ -93,8 +96,9 @@ def _findings(tags: Sequence[Tag], samples: Samples, latest: Mapping[str, Latest
         row = rows.get(tag.point.index)
         code = int(samples.quality[row]) if row is not None else 255
         if row is None or level(code) == "bad":
-            fault = faults.get(tag.point.index) or cause(code) or "bad"
-            findings.append(Finding(tag.series, _before(tag, latest), "nothing", fault))
+            word = cause(code) or "bad" if row is not None else "missing"
+            fault = faults.get(tag.point.index) or word
+            findings.append(Finding(tag.series, _before(tag, latest), "nothing", fault, word))
         else:
             value = samples.text.get(row, f"{samples.value[row]:.9g}")
             findings.append(Finding(tag.series, _before(tag, latest), f"{value} {tag.unit}".strip()))

@@ -30,6 +30,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """Of the configuration that the attempt would have put in force; of the bundle where it came to none."""
     state: State = "UNSET"
     last_error: str = ""
+    told: str = ""
+    """The same as the platform is told it: codes, names and causes."""
     newest: int = 0
     """The highest revision that was ever verified: neither it nor an older one is taken again."""
     judged: str = ""

@@ -21,6 +21,7 @@ import msgspec
 from agent.control.prescription import Prescription, Verified, read_signed
 from agent.digest.effect import local_date
 from agent.digest.prescriptions import Prescribed, State, state_of
+from agent.disclosure.messages import code_of
 from agent.errors import GongfuError
 from agent.evidence.files import make_folder, write_atomically
 
@@ -124,10 +125,10 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
     at_us: int
 
     def told(self) -> Prescribed:
-        """As digests tell of it."""
+        """As digests tell of it: the code alone, for the rest may name what is on this gateway's disk."""
         return Prescribed(
             id=self.id, revision=self.revision, hash=self.hash, state="refused", received_us=self.at_us,
-            reason=self.reason,
+            reason=code_of(self.reason),
         )  # fmt: skip
 
 

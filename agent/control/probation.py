@@ -15,7 +15,10 @@ from agent.supervisor import DeviceSnapshot
 LOOK_S = 0.25
 """Between two looks at what the changed tags deliver."""
 PATIENCE = 2.5
-"""A device still delivers when its last good sample is no older than so many of its intervals."""
+"""What delivers has delivered good data within so many of its intervals (or scans, where one takes longer)."""
+LEAST_GRACE_S, MOST_GRACE_S = 2.0, 60.0
+"""What is silent at the end may prove itself within its patience, at least and at most this: a busy moment of this
+gateway is no fault of a machine."""
 _DELIVERS = ("running", "degraded")
 
 
@@ -38,45 +41,96 @@ async def probation(
     """Watch for ``seconds``; what failed to prove itself, or None.
 
     ``began_us``: when the switch began. ``before``: the devices that delivered before it. Those of them that
-    are still configured must deliver to the end, and each new or changed tag must have delivered good data once.
+    are still configured, and those that are new or changed, must deliver to the end, as each new or changed tag must.
     """
-    unproven = set(change.tags)
-    wanted = [device.name for device in new.devices if device.enabled and device.name in {*before, *change.added}]
-    end = asyncio.get_running_loop().time() + seconds
-    while (left := end - asyncio.get_running_loop().time()) > 0:
+    loop = asyncio.get_running_loop()
+    watch = _Watch(plant, new, change, before, began_us)
+    end = loop.time() + seconds
+    while (left := end - loop.time()) > 0:
         await asyncio.sleep(min(left, LOOK_S))
-        unproven -= _good(plant, unproven, began_us)
-    silent = _silent(plant, new, change, wanted, began_us)
+        watch.look()
+    end += watch.grace_s()
+    while watch.silent() or watch.unproven():
+        if (left := end - loop.time()) <= 0:
+            break
+        await asyncio.sleep(min(left, LOOK_S))
+        watch.look()
+    return _verdict(watch.silent(), watch.unproven(), seconds)
+
+
+def _verdict(silent: Sequence[DeviceSnapshot], unproven: Sequence[str], seconds: float) -> Refusal | None:
     if silent:
-        more = f"; and {len(silent) - 5} more" if silent[5:] else ""
-        return Refusal("probation_failed", "; ".join(silent[:5]) + more)
+        texts = [f"device {device.name} does not deliver: {_why(device)}" for device in silent]
+        more = f"; and {len(texts) - 5} more" if texts[5:] else ""
+        states = tuple((device.name, device.state) for device in silent)
+        return Refusal("probation_failed", "; ".join(texts[:5]) + more, devices=states)
     if unproven:
-        shown = ", ".join(sorted(unproven)[:5]) + (f" and {len(unproven) - 5} more" if len(unproven) > 5 else "")
-        return Refusal("probation_failed", f"no good data within {seconds:g} s from {shown}")
+        shown = ", ".join(unproven[:5]) + (f" and {len(unproven) - 5} more" if unproven[5:] else "")
+        text = f"no good data to the end of {seconds:g} s from {shown}"
+        return Refusal("probation_failed", text, tags=tuple((name, "no_data") for name in unproven))
     return None
 
 
-def _good(plant: Plant, wanted: set[str], since_us: int) -> set[str]:
-    if not wanted:
-        return set()
-    return {
-        each.series
-        for each in plant.latest()
-        if each.series in wanted and each.value is not None and each.time_us >= since_us
-    }
+def _why(device: DeviceSnapshot) -> str:
+    return device.last_error or next(iter(device.faults), "no good data")
 
 
-def _silent(plant: Plant, new: Configuration, change: Difference, wanted: Sequence[str], began: int) -> list[str]:
-    intervals = {device.name: min((tag.point.interval for tag in device.tags), default=1.0) for device in new.devices}
-    renewed = {*change.added, *change.altered}
-    now = plant.now()
-    found = []
-    for device in plant.devices():
-        if device.name not in wanted or not intervals.get(device.name):
-            continue
-        allowed = max(int(PATIENCE * intervals[device.name] * 1e6), now - began)
-        since = began if device.name in renewed else now - allowed
-        if device.state not in _DELIVERS or device.last_good_us < since:
-            why = device.last_error or next(iter(device.faults), "no good data")
-            found.append(f"device {device.name} does not deliver: {why}")
-    return found
+class _Watch:
+    """What was seen of the plant since the switch."""
+
+    def __init__(
+        self, plant: Plant, new: Configuration, change: Difference, before: Sequence[str], began_us: int
+    ) -> None:
+        self._plant = plant
+        self._began_us = began_us
+        self._intervals = {tag.series: tag.point.interval for device in new.devices for tag in device.tags}
+        self._shortest = {
+            device.name: min(tag.point.interval for tag in device.tags) for device in new.devices if device.tags
+        }
+        self._renewed = {*change.added, *change.altered}
+        wanted = {*before, *self._renewed}
+        self._wanted = {device.name for device in new.devices if device.enabled and device.name in wanted}
+        self._tags = tuple(sorted(change.tags))
+        self._good_at: dict[str, int] = {}
+        """When each changed tag was good last (UTC microseconds)."""
+
+    def look(self) -> None:
+        """Note which of the changed tags are good now."""
+        tags = set(self._tags)
+        for each in self._plant.latest() if tags else ():
+            if each.series in tags and each.value is not None and each.time_us >= self._began_us:
+                self._good_at[each.series] = each.time_us
+
+    def unproven(self) -> list[str]:
+        """The changed tags that were never good, or are not any more."""
+        now = self._plant.now()
+        scans = {each.name: each.latency_s for each in self._plant.devices()}
+        return [
+            name
+            for name in self._tags
+            if now - self._good_at.get(name, 0)
+            > _patience_us(self._intervals[name], scans.get(name.partition(".")[0], 0.0))
+        ]
+
+    def silent(self) -> list[DeviceSnapshot]:
+        """The devices that do not deliver, or not any more."""
+        return [each for each in self._plant.devices() if each.name in self._wanted and not self._delivers(each)]
+
+    def grace_s(self) -> float:
+        """How long to wait for what is silent or unproven at the end."""
+        waits = [self._shortest.get(each.name, 0.0) for each in self.silent()]
+        waits += [self._intervals[name] for name in self.unproven()]
+        return min(MOST_GRACE_S, max(LEAST_GRACE_S, PATIENCE * max(waits, default=0.0)))
+
+    def _delivers(self, device: DeviceSnapshot) -> bool:
+        shortest = self._shortest.get(device.name)
+        if shortest is None:  # without tags it has nothing to deliver
+            return True
+        since = self._plant.now() - _patience_us(shortest, device.latency_s)
+        if device.name in self._renewed:
+            since = max(since, self._began_us)
+        return device.state in _DELIVERS and device.good > 0 and device.last_good_us >= since
+
+
+def _patience_us(interval_s: float, scan_s: float) -> int:
+    return int((PATIENCE * max(interval_s, scan_s) + LOOK_S) * 1e6)

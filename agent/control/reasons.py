@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from agent.disclosure.messages import reason
+
 Code = Literal[
     "malformed",
     "not_trusted",
@@ -35,14 +37,24 @@ class Refusal:
     code: Code
     text: str
     remedy: str = ""
+    tags: tuple[tuple[str, str], ...] = ()
+    """Full names of tags that it is about, each with a cause."""
+    devices: tuple[tuple[str, str], ...] = ()
+    """Names of devices that it is about, each with a cause."""
+    places: tuple[str, ...] = ()
+    """Keys of the configuration that it is about."""
 
     @property
     def held(self) -> bool:
         """Whether it shall be judged again without having changed."""
         return self.code == HELD
 
+    def told(self, *, with_tags: bool) -> str:
+        """As the platform is told it; ``with_tags``: see :func:`agent.disclosure.messages.reason`."""
+        return reason(self.code, tags=self.tags, devices=self.devices, places=self.places, with_tags=with_tags)
+
     def line(self) -> str:
-        """As the status says it in ``last_error``: the code, a colon, and one line for a person."""
+        """For the gateway's own journal and status: the code, a colon, and one line for a person."""
         text = " ".join(f"{self.code}: {self.text}".split())
         if self.remedy:
             text += f" → {self.remedy}"

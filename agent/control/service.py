@@ -105,7 +105,8 @@ def overlaid(local: Configuration, overlay: Overlay, environ: Mapping[str, str])
 
 def _failed(journal: Journal, standing: Standing, refusal: Refusal) -> Standing:
     log.warning("configuration: %s", refusal.line())
-    standing = msgspec.structs.replace(standing, state="FAILED", last_error=refusal.line())
+    told = refusal.told(with_tags=False)
+    standing = msgspec.structs.replace(standing, state="FAILED", last_error=refusal.line(), told=told)
     journal.keep(standing)
     return standing
 
@@ -186,7 +187,7 @@ class Control:
         # From here on a crash is a failed attempt, and told as one: the platform shall not wait for its end.
         self._update(
             newest=number, attempted=number, attempted_hash=judged.sha256, judged=judged.sha256,
-            state="APPLYING", last_error="",
+            state="APPLYING", last_error="", told="",
         )  # fmt: skip
         overlay = Overlay(judged.payload.config, f"revision {number}", self._gateway.decrypt)
         return await self._attempt(entry, overlay, running=number)
@@ -217,6 +218,10 @@ class Control:
             keep_trust(self._trust_file, self._kept_trust, new, number, self._gateway.enrolled_admins())
             log.info("administrators were replaced by revision %d", bundle.payload.revision)
 
+    def _told(self, refusal: Refusal) -> str:
+        # Who configures the devices is told of their tags anyhow.
+        return refusal.told(with_tags="device" in self._plant.configuration.file.remote.allow)
+
     def _is_known(self, data: bytes) -> bool:
         return _name_of(data) == self._standing.judged
 
@@ -224,7 +229,7 @@ class Control:
         """A bundle that came to nothing before it was an attempt."""
         if self._standing.last_error != refusal.line():
             log.warning("configuration from the platform: %s", refusal.line())
-        self._update(state="FAILED", last_error=refusal.line(), attempted_hash=name)
+        self._update(state="FAILED", last_error=refusal.line(), told=self._told(refusal), attempted_hash=name)
         return refusal
 
     # -- from the local engineer ----------------------------------------------------------------------
@@ -271,10 +276,12 @@ class Control:
         findings = await dry_run(old, new, latest, now=self._clock.now, shared=self._plant.shared)
         report = tuple([*change.lines(), *(finding.line() for finding in findings)][:MOST_REPORTED])
         entry = msgspec.structs.replace(entry, report=report) if entry else None
-        bad = [finding.line() for finding in findings if finding.fault]
+        bad = [finding for finding in findings if finding.fault]
         if bad:
             more = f"; and {len(bad) - 5} more" if bad[5:] else ""
-            return await self._end(entry, Refusal("dry_run_failed", "; ".join(bad[:5]) + more))
+            text = "; ".join(finding.line() for finding in bad[:5]) + more
+            causes = tuple((finding.tag, finding.cause) for finding in bad)
+            return await self._end(entry, Refusal("dry_run_failed", text, tags=causes))
         if change.moves:
             try:
                 await self._plant.try_platform(new)
@@ -316,7 +323,7 @@ class Control:
     def _stand_on_probation(self, entry: Revision | None) -> None:
         if entry:
             self._journal.enter(entry)
-        self._update(state="APPLYING", last_error="")
+        self._update(state="APPLYING", last_error="", told="")
 
     async def _end(self, entry: Revision | None, refusal: Refusal | None, running: int | None = None) -> Refusal | None:
         if refusal:
@@ -330,7 +337,8 @@ class Control:
         state: Literal["APPLIED", "FAILED"] = "FAILED" if refusal else "APPLIED"
         reason = refusal.line() if refusal else ""
         in_force = self._standing.running if refusal or running is None else running
-        self._update(state=state, last_error=reason, running=in_force)
+        told = self._told(refusal) if refusal else ""
+        self._update(state=state, last_error=reason, told=told, running=in_force)
         if entry:
             self._journal.enter(msgspec.structs.replace(entry, state=state, reason=reason, ended_us=self._clock.now()))
 

@@ -120,6 +120,8 @@ class View:
 
     def losses(self, losses: Sequence[Loss], spec: DigestSpec) -> list[Loss]:
         """Each audience hears of its own chain's troubles; of the plant's data what concerns it."""
+        named = {each.tag.name for each in spec.shared}  # no other tag's name is anybody's business
+        losses = [each if each.series in named else replace(each, series="") for each in losses]
         if not self.audience:
             return [each for each in losses if not each.stream]
         mine = [each for each in losses if each.stream == self.audience or not (each.stream or _of_chain(each.cause))]

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from agent.config.digest_tables import FindingTable, IndicatorTable
 from agent.config.model import Configuration, Device, Tag, TagKind
-from agent.digest import sharing
 from agent.digest.equipment.spec import MachineSpec, compile_machines
 from agent.digest.proposals import proposals
 from agent.digest.tables import own_findings, own_indicators
+from agent.disclosure import sharing
 
 LOOKBACK_US = 60_000_000
 """How far before a period blocks are read for the values that hold at its start."""

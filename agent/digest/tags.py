@@ -1,4 +1,4 @@
-"""The lines of the shared tags. Pure; asks :mod:`agent.digest.sharing` before it writes a value."""
+"""The lines of the shared tags. Pure; asks :mod:`agent.disclosure.sharing` before it writes a value."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from agent.digest import sharing
 from agent.digest.accumulate import Observations
 from agent.digest.coverage import expected_scans
 from agent.digest.report import Number, TagSummary, number, seconds
 from agent.digest.spec import DigestSpec, SharedTag
 from agent.digest.tagsums import TagSums
 from agent.digest.windows import Period
+from agent.disclosure import sharing
 
 QUANTILES = (0.05, 0.50, 0.95)
 

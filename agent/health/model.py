@@ -84,6 +84,8 @@ class ConfigStatus(_Part, frozen=True):
     """Of the configuration that was tried last; of the bundle where it came to none."""
     status: ConfigState = "UNSET"
     last_error: str = ""
+    told_error: str = ""
+    """The same as the platform is told it: codes, names and causes."""
     running_revision: int = 0
     """Of the platform's configuration; 0: the local file alone."""
     attempted_revision: int = 0

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import msgspec
 
 from agent.buffer.records import DigestRecord, Upload
+from agent.disclosure import messages as disclosure
 from agent.uplink.answers import (
     Accepted,
     Answer,
@@ -157,7 +158,7 @@ class Client:
         kind: str,
     ) -> Answer:
         token = self._identity.token(self._transport.url, self._clock.now() // 1_000_000)
-        whole = {**(headers or {}), "Authorization": f"Bearer {token}"}
+        whole = disclosure.headers({**(headers or {}), "Authorization": f"Bearer {token}"})
         whole_path = f"/gateways/{self._identity.gateway_id}{path}"
         # Until it is known better, everything left: also when this is cancelled half-way.
         sent, status = self._transport.size(method, whole_path, whole, body), 0

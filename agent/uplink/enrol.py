@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from agent import __version__
+from agent.disclosure import messages as disclosure
 from agent.errors import GongfuError
 from agent.evidence.identity import Enrolment, Identity, hardware
 from agent.uplink.answers import Answer
@@ -48,14 +49,15 @@ def enroll(
     request: dict[str, Any] = {
         "token": token.strip(),
         "public_key": identity.public_jwk(),
-        "hostname": socket.gethostname()[:255],
-        "hardware": hardware()[:255],
+        "hostname": socket.gethostname(),
+        "hardware": hardware(),
         "version": __version__,
     }
     if encryption_key is not None:
         request["encryption_key"] = encryption_key
     headers = {"Content-Type": "application/json"}
-    answer = transport.request_now("POST", "/enrollments", headers, msgspec.json.encode(request))
+    body = msgspec.json.encode(disclosure.enrolment(request))
+    answer = transport.request_now("POST", "/enrollments", disclosure.headers(headers), body)
     enrolled = _read(answer, transport.url)
     identity.save_enrolment(enrolled.gateway_id, transport.url, enrolled.admins, enrolled.enterprise)
     assert identity.enrolment is not None  # just saved

@@ -113,9 +113,13 @@ def test_what_matters_is_news(tmp_path: Path, changes: dict[str, Any]) -> None:
 def test_L19_running_attempted_and_error_are_three_fields(tmp_path: Path) -> None:
     """After A, B fails and A runs again: B's failure stays visible, so that B is not offered for ever."""
     rolled_back = ConfigStatus(
-        source="platform", running_hash="aa" * 32, attempted_hash="bb" * 32, status="FAILED", last_error="no data"
+        source="platform",
+        running_hash="aa" * 32,
+        attempted_hash="bb" * 32,
+        status="FAILED",
+        last_error="crashed: at 10.0.0.5:502",
     )
     body = told(tmp_path, config=rolled_back)
     assert errors(SCHEMA, body) == []
     assert (body["running_hash"], body["attempted_hash"]) == ("aa" * 32, "bb" * 32)
-    assert (body["state"], body["last_error"]) == ("FAILED", "no data")
+    assert (body["state"], body["last_error"]) == ("FAILED", "crashed")

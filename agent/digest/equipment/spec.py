@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from zoneinfo import ZoneInfo
 
 from agent.config.model import Configuration, EquipmentSection, StateSection, Tag
-from agent.digest import sharing
 from agent.digest.equipment.calendar import Calendar
 from agent.digest.equipment.energy import TO_KW, TO_KWH
 from agent.digest.equipment.presets import preset
 from agent.digest.equipment.states import STATES, PowerLimits, StateRule, code_of
 from agent.digest.proposals import proposals
+from agent.disclosure import sharing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

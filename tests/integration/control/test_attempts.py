@@ -72,6 +72,8 @@ async def test_a_wrong_register_map_is_refused_by_the_dry_run(plant: Plant) -> N
         assert agent.configuration is before and agent.supervisor.runners["press"] is press
         assert stands(agent.control) == ("FAILED", 0, 7)
         assert agent.control.standing.last_error.startswith("dry_run_failed: ")
+        # A6: the platform is told which tag and in one word why, and neither values nor addresses.
+        assert agent.control.standing.told == "dry_run_failed: press.pressure (address)"
 
 
 async def test_L20_what_stops_delivering_during_probation_is_rolled_back(plant: Plant) -> None:

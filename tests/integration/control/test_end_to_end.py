@@ -43,7 +43,7 @@ async def test_a_good_revision_is_applied_and_a_wrong_register_map_refused(tmp_p
 
             pushed = await site.push(8, site.press(HOLE))
             assert pushed.returncode == 1 and "HALTED" in pushed.stderr
-            reason = "dry_run_failed: press.pressure: 2 → nothing"
+            reason = "dry_run_failed: press.pressure (address)"  # A6: neither the value nor the address
             assert f"{site.id}: failed: {reason}" in pushed.stdout
             refused = await site.fleet()
             assert (refused["state"], refused["running_revision"], refused["attempted_revision"]) == ("FAILED", 7, 8)

@@ -21,9 +21,9 @@ from agent.digest.indicators import figures, indicators
 from agent.digest.measures import OF_DEVICES, OF_MACHINES
 from agent.digest.report import FindingLine
 from agent.digest.rollups import DeviceSums, Sums, days_before, total
-from agent.digest.sharing import Policy
 from agent.digest.spec import DeviceSpec, DigestSpec
 from agent.digest.tables import own_findings, own_indicators
+from agent.disclosure.sharing import Policy
 from tests.support.digest_plants import SECOND, START
 
 ZONE = ZoneInfo("Asia/Shanghai")

@@ -21,9 +21,9 @@ from agent.digest.inputs import DigestInputs
 from agent.digest.measures import OF_DEVICES, OF_MACHINES, view
 from agent.digest.report import Digest
 from agent.digest.rollups import DeviceSums, Sums
-from agent.digest.sharing import Policy
 from agent.digest.spec import DigestSpec
 from agent.digest.tables import own_findings, own_indicators
+from agent.disclosure.sharing import Policy
 from tests.support.digest_plants import scenario
 
 SHIFT = Path(__file__).parents[2] / "testcases" / "digest-findings-shift"

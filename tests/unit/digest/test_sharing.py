@@ -12,9 +12,9 @@ from agent.config.model import EnterpriseSection
 from agent.digest.build import build
 from agent.digest.inputs import DigestInputs
 from agent.digest.report import encode
-from agent.digest.sharing import INSUFFICIENT, Candidate, Policy, refusal
 from agent.digest.spec import SharedTag, compile_spec
 from agent.digest.windows import Period
+from agent.disclosure.sharing import INSUFFICIENT, Candidate, Policy, refusal
 from tests.support.digest_plants import FACTS, SECOND, START, batch, configuration, device, ids, tag
 
 TAGS = [

@@ -170,7 +170,9 @@ class Agent:
         series = await self.store.series_ids([tag.series for tag in device.tags])
         intervals = {tag.point.interval for tag in device.tags}
         groups = {each: await self.store.group_id(device.name, round(each * 1e6)) for each in intervals}
-        return DeviceRunner(
+        # In a thread: the first device of a protocol imports its library, a large one compiles its plan.
+        return await asyncio.to_thread(
+            DeviceRunner,
             device,
             series,
             groups.__getitem__,

@@ -138,7 +138,7 @@ class DeviceRunner:
             self._reconnects += 1
         while True:
             if self._sampler.is_lost:
-                self._driver = self._make_driver()
+                self._driver = await asyncio.to_thread(self._make_driver)
                 self._sampler.renew(self._driver)
             try:
                 await self._sampler.run()

@@ -76,7 +76,7 @@ class Talk:
         self._wakes: dict[str, asyncio.Event] = {}
         self._running: list[str] = []
         """Components of the ways in force."""
-        self._ways = self._made(rooms.configuration, _ca_kept(rooms.configuration, folder))
+        self._ways = self._made(rooms.configuration)
 
     @property
     def uplink(self) -> Uplink | None:
@@ -98,7 +98,7 @@ class Talk:
 
     async def prepared(self, configuration: Configuration) -> Ways:
         """The ways of another configuration, for :meth:`change`. Raises GongfuError."""
-        return self._made(configuration, await asyncio.to_thread(_ca_kept, configuration, self._folder))
+        return await asyncio.to_thread(self._made, configuration)  # it writes files
 
     async def change(self, ways: Ways) -> None:
         """Go these ways from now on."""
@@ -141,11 +141,11 @@ class Talk:
 
     # -- ways ------------------------------------------------------------------------------------------
 
-    def _made(self, configuration: Configuration, ca_file: str) -> Ways:
+    def _made(self, configuration: Configuration) -> Ways:
         platform = configuration.file.platform
         own = None
         if platform is not None:
-            if ca_file:
+            if ca_file := _ca_kept(configuration, self._folder):
                 platform = msgspec.structs.replace(platform, ca_file=ca_file)
             with_it = [each.name for each in configuration.file.audience if each.url == OWN_PLATFORM]
             own = self._uplink(platform, configuration, audiences=("", *with_it))

@@ -145,7 +145,7 @@ class Recorder:
                 if waiting.block is not None:
                     await self._store.append_block(waiting.block)
             except BlockTooLarge:
-                self._divide(waiting)
+                await self._divide(waiting)
             else:
                 self._waiting.popleft()
             finally:
@@ -165,9 +165,9 @@ class Recorder:
                 self.add_loss(loss)
             raise
 
-    def _divide(self, waiting: _Waiting) -> None:
+    async def _divide(self, waiting: _Waiting) -> None:
+        parts = await asyncio.to_thread(halves, waiting.block) if waiting.block else []
         self._waiting.popleft()
-        parts = halves(waiting.block) if waiting.block else []
         if not parts:
             self._note(waiting)
         for batch, start, end in reversed(parts):

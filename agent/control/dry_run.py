@@ -68,7 +68,7 @@ async def dry_run(
             if bound <= 0:
                 return _all(tags, latest, f"not tried: trying the devices before it took {WHOLE_S:g} s", "not_tried")
             try:
-                driver = create_driver(device, folder, now, shared)
+                driver = await asyncio.to_thread(create_driver, device, folder, now, shared)
                 group = PointGroup(tuple(tag.point for tag in tags), device.interval)
                 return _findings(tags, await read_once(driver, group, bound), latest)
             except TookTooLong:

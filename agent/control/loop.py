@@ -91,5 +91,5 @@ async def _do(control: Control, request: Request) -> Refusal | None:
         return await control.reload()
     if request.action == "rollback":
         return await control.roll_back(request.revision)
-    control.lock(request.until_us)
+    await control.lock(request.until_us)
     return None

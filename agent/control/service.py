@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Hashable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -131,6 +131,7 @@ class Control:
         self._gateway = gateway
         self._environ = environ
         self._busy = asyncio.Lock()
+        self._keeping = asyncio.Lock()
         self._held: bytes | None = None
         self._standing = journal.standing()
         self.changed = asyncio.Event()
@@ -164,17 +165,17 @@ class Control:
 
     async def _offer(self, data: bytes) -> Refusal | None:
         file = self._plant.configuration.file
-        judged = self._verify(data, file.enterprise)
+        judged = await asyncio.to_thread(self._verify, data, file.enterprise)
         if isinstance(judged, Refusal):
             if judged.code == "not_newer" and self._is_known(data):
                 return None
             self._held = data if judged.held else None
-            return self._note(judged, _name_of(data))
+            return await self._note(judged, _name_of(data))
         if self.locked:
             self._held = data
-            return self._note(Refusal("locked", "the local engineer is at work on this gateway"), judged.sha256)
+            return await self._note(Refusal("locked", "the local engineer is at work on this gateway"), judged.sha256)
         self._held = None
-        self._keep_trust(judged)
+        await asyncio.to_thread(self._keep_trust, judged)
         number = judged.payload.revision
         entry = Revision(
             revision=number,
@@ -183,9 +184,9 @@ class Control:
             signers=tuple(admin.shown for admin in judged.signers),
             received_us=self._clock.now(),
         )
-        self._journal.enter(entry)
+        await asyncio.to_thread(self._journal.enter, entry)
         # From here on a crash is a failed attempt, and told as one: the platform shall not wait for its end.
-        self._update(
+        await self._update(
             newest=number, attempted=number, attempted_hash=judged.sha256, judged=judged.sha256,
             state="APPLYING", last_error="", told="",
         )  # fmt: skip
@@ -225,11 +226,11 @@ class Control:
     def _is_known(self, data: bytes) -> bool:
         return _name_of(data) == self._standing.judged
 
-    def _note(self, refusal: Refusal, name: str) -> Refusal:
+    async def _note(self, refusal: Refusal, name: str) -> Refusal:
         """A bundle that came to nothing before it was an attempt."""
         if self._standing.last_error != refusal.line():
             log.warning("configuration from the platform: %s", refusal.line())
-        self._update(state="FAILED", last_error=refusal.line(), told=self._told(refusal), attempted_hash=name)
+        await self._update(state="FAILED", last_error=refusal.line(), told=self._told(refusal), attempted_hash=name)
         return refusal
 
     # -- from the local engineer ----------------------------------------------------------------------
@@ -238,32 +239,40 @@ class Control:
         """Take over the local file as it is now, proven by data like any other; why not, or None."""
         async with self._busy:
             running = self._standing.running
-            entry = self._journal.revision(running) if running else None
+            entry = await asyncio.to_thread(self._journal.revision, running) if running else None
             overlay = Overlay(entry.config, f"revision {running}", self._gateway.decrypt) if entry else None
             return await self._attempt(None, overlay, running=running)
 
     async def roll_back(self, number: int) -> Refusal | None:
         """Put an earlier revision in force again (0: the local file alone); why not, or None."""
         async with self._busy:
-            entry = self._journal.revision(number) if number else None
+            entry = await asyncio.to_thread(self._journal.revision, number) if number else None
             if number and entry is None:
                 return Refusal("invalid", f"revision {number} is not known here", "gongfu-edge config history")
             overlay = Overlay(entry.config, f"revision {number}", self._gateway.decrypt) if entry else None
-            self._update(attempted=number)
+            await self._update(attempted=number)
             return await self._attempt(None, overlay, running=number)
 
-    def lock(self, until_us: int) -> None:
+    async def lock(self, until_us: int) -> None:
         """Keep the platform out until then (UTC microseconds); 0: let it in again."""
-        self._update(locked_until_us=until_us)
+        await self._update(locked_until_us=until_us)
 
     # -- an attempt -----------------------------------------------------------------------------------
 
     async def _attempt(self, entry: Revision | None, overlay: Overlay | None, *, running: int) -> Refusal | None:
+        try:
+            return await self._try(entry, overlay, running)
+        except Exception as error:  # the supervision is told; here it is an attempt that failed
+            what = str(error) if isinstance(error, GongfuError) else f"{type(error).__name__}, which nobody foresaw"
+            await self._end(entry, Refusal("crashed", f"the attempt ended in an error: {what}"))
+            raise
+
+    async def _try(self, entry: Revision | None, overlay: Overlay | None, running: int) -> Refusal | None:
         old = self._plant.configuration
         new = await asyncio.to_thread(self._make, old.path, overlay)
         if isinstance(new, Refusal):
             return await self._end(entry, new)
-        self._update(attempted_hash=new.hash)
+        await self._update(attempted_hash=new.hash)
         change = difference(old, new)
         if change.needs_restart:
             sections = ", ".join(f"[{section}]" for section in change.needs_restart)
@@ -308,6 +317,9 @@ class Control:
                 refusal = Refusal("platform_unreachable", f"the new platform did not answer within {seconds:g} s")
         except GongfuError as error:
             refusal = Refusal("probation_failed", str(error), error.remedy)
+        except BaseException:  # whatever ends the attempt: nothing unproven stays in force
+            await self._back_to(old)
+            raise
         if refusal is not None:
             await self._back_to(old)
         return refusal
@@ -320,10 +332,10 @@ class Control:
                 log.error("cannot go back to the last good configuration yet: %s", error.line())
                 await asyncio.sleep(SWITCH_BACK_S)
 
-    def _stand_on_probation(self, entry: Revision | None) -> None:
+    async def _stand_on_probation(self, entry: Revision | None) -> None:
         if entry:
-            self._journal.enter(entry)
-        self._update(state="APPLYING", last_error="", told="")
+            await asyncio.to_thread(self._journal.enter, entry)
+        await self._update(state="APPLYING", last_error="", told="")
 
     async def _end(self, entry: Revision | None, refusal: Refusal | None, running: int | None = None) -> Refusal | None:
         if refusal:
@@ -333,30 +345,33 @@ class Control:
         await self._surely(self._note_end, entry, refusal, running)
         return refusal
 
-    def _note_end(self, entry: Revision | None, refusal: Refusal | None, running: int | None) -> None:
+    async def _note_end(self, entry: Revision | None, refusal: Refusal | None, running: int | None) -> None:
         state: Literal["APPLIED", "FAILED"] = "FAILED" if refusal else "APPLIED"
         reason = refusal.line() if refusal else ""
         in_force = self._standing.running if refusal or running is None else running
         told = self._told(refusal) if refusal else ""
-        self._update(state=state, last_error=reason, told=told, running=in_force)
+        await self._update(state=state, last_error=reason, told=told, running=in_force)
         if entry:
-            self._journal.enter(msgspec.structs.replace(entry, state=state, reason=reason, ended_us=self._clock.now()))
+            ended = msgspec.structs.replace(entry, state=state, reason=reason, ended_us=self._clock.now())
+            await asyncio.to_thread(self._journal.enter, ended)
 
-    async def _surely(self, step: Callable[..., None], *args: Any) -> None:
+    async def _surely(self, step: Callable[..., Awaitable[None]], *args: Any) -> None:
         """Write down what has to be written down before it goes on, also when the disk is full for a while."""
         while True:
             try:
-                return step(*args)
+                return await step(*args)
             except GongfuError as error:
                 log.error("the state of the configuration cannot be kept yet: %s", error.line())
                 await asyncio.sleep(SWITCH_BACK_S)
 
-    def _update(self, **changes: Any) -> None:
-        standing = msgspec.structs.replace(self._standing, **changes)
-        if standing != self._standing:
-            self._journal.keep(standing)
-            self._standing = standing
-            self.changed.set()
+    async def _update(self, **changes: Any) -> None:
+        # On disk first, and by a thread: an SD card that collects its garbage must not stop the scans.
+        async with self._keeping:
+            standing = msgspec.structs.replace(self._standing, **changes)
+            if standing != self._standing:
+                await asyncio.to_thread(self._journal.keep, standing)
+                self._standing = standing
+                self.changed.set()
 
 
 def _name_of(data: bytes) -> str:

@@ -327,7 +327,7 @@ class DigestService:
         # Looked up, not made: a preview works on a store that is open for reading only.
         series = {name: number for number, name in (await self._store.series_names()).items()}
         groups = {key: number for number, key in (await self._store.groups()).items()}
-        return compile_spec(self._configuration, series, groups)
+        return await asyncio.to_thread(compile_spec, self._configuration, series, groups)
 
     async def _boots(self, start: int) -> list[Event]:
         # Starts and stops of the agent since then; day by day, for there may be many other events.

@@ -22,7 +22,10 @@ MEASURES: dict[str, tuple[Scope, tuple[str, ...]]] = {
     "quality_trend": ("machine", ("sigmas", "quality_week", "quality_month", "produced_week", "produced_month")),
     "demand_peak": ("machine", ("load_factor", "mean_kw", "demand_kw", "contract_share", "highest_kw")),
     "setup_burden": ("machine", ("setup_share", "aust_s", "aupt_s")),
-    "counter_anomaly": ("machine", ("anomalies", "resets", "rollovers", "stuck")),
+    "counter_anomaly": (
+        "machine",
+        ("anomalies", "resets", "rollovers", "stuck", "dips", "spikes", "replaced", "unexplained"),
+    ),
     "sub_meters": (
         "machine",
         ("excess_share", "missing_share", "unmetered_share", "main_kwh", "sub_kwh", "larger_kwh", "compared_h"),

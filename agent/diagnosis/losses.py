@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from agent.digest.equipment.kpi import NO_CALENDAR, NO_CYCLE, NO_GOOD, NO_PRODUCED
+from agent.digest.equipment.kpi import NO_CALENDAR, NO_CYCLE, NO_GOOD, NO_PRODUCED, UNEXPLAINED
 from agent.digest.equipment.sums import MachineSums
 
 CAUSES = ("fault", "standby", "setup", "idle_plan")
@@ -74,9 +74,11 @@ def waterfall(sums: MachineSums, faults: OpenFaults | None = None) -> Waterfall 
     )
     if sums.produced is None or sums.ideal_us is None:
         return replace(plain, reason=NO_PRODUCED if sums.produced is None else NO_CYCLE)
+    if "produced" in sums.unexplained:
+        return replace(plain, reason=UNEXPLAINED)
     speed = apt - sums.ideal_us
-    if sums.good is None:
-        return replace(plain, speed_us=speed, reason=NO_GOOD)
+    if sums.good is None or "good" in sums.unexplained:
+        return replace(plain, speed_us=speed, reason=NO_GOOD if sums.good is None else UNEXPLAINED)
     bad = sums.ideal_us * (1 - sums.good / sums.produced) if sums.produced else 0.0
     return replace(plain, speed_us=speed, quality_us=bad, effective_us=apt - speed - bad)
 

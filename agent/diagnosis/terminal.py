@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from agent.diagnosis.model import Machine, Report
 from agent.diagnosis.values import compared
 from agent.diagnosis.words import Words
+from agent.digest.equipment.kpi import known_kwh
 from agent.digest.equipment.states import STATES
 from agent.digest.report import FindingLine
 from agent.table import one_line, table
@@ -57,8 +58,8 @@ def _lines(report: Report, words: Words) -> Iterator[str]:
 def _kpis(machine: Machine, words: Words) -> tuple[str, ...]:
     kpis = machine.line.kpis if isinstance(machine.line.kpis, dict) else {}
     values = (words.percent(kpis[f"ISO22400.{name}"].value) for name in _KPIS)
-    measured = bool(machine.sums.energy_basis)
-    kwh = (words.number(each if measured else None) for each in (machine.sums.kwh, machine.sums.idle_kwh))
+    sums, measured = machine.sums, bool(machine.sums.energy_basis)
+    kwh = (words.number(each if measured else None) for each in (known_kwh(sums), sums.idle_kwh))
     return (machine.name, *values, *kwh)
 
 

@@ -8,6 +8,7 @@ samples were cut into batches, to the last bit: every sum is taken in the order 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from agent.buffer.batch import Batch
 from agent.digest.columns import heads, shifted
+from agent.digest.counters import Path
 from agent.digest.equipment.states import code_of
 from agent.digest.equipment.tracks import Tracks
 from agent.digest.scans import Knots, Positions, ScanTimeline, Times
@@ -68,11 +70,12 @@ class Accumulator:
     which values hold when the period starts.
     """
 
-    def __init__(self, spec: DigestSpec, period: Period) -> None:
+    def __init__(self, spec: DigestSpec, period: Period, paths: Mapping[str, Path] | None = None) -> None:
+        """``paths``: of shared counters, as the period before handed them on."""
         self._spec = spec
         self._period = period
         self._scans = ScanTimeline(spec.groups, period, spec.lookback_us)
-        self._tags = TagSums(spec, period)
+        self._tags = TagSums(spec, period, paths or {})
         self._row_of_series = _dense(spec.series)
         self._shared_of_row = np.full(len(spec.series), -1, np.intp)
         self._shared_of_row[[each.row for each in spec.shared]] = np.arange(len(spec.shared))
@@ -181,7 +184,7 @@ class Accumulator:
         if not mine.all():
             rows, shared, time, at, scan = rows.where(mine), shared[mine], time[mine], at[mine], scan[mine]
         known = self._scans.known_at(knots, at, time)
-        self._tags.add(shared, rows.value, rows.quality, known, scan, time >= self._period.start)
+        self._tags.add(shared, time, rows.value, rows.quality, known, scan, time >= self._period.start)
 
     def _note_scans(self, knots: Knots) -> None:
         if not self._tracks.empty:

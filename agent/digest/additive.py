@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
+from agent.digest.equipment.kpi import UNEXPLAINED
 from agent.digest.report import DIGITS, Digest
 
 _SAMPLES = frozenset(("expected", "good", "uncertain", "bad", "missing", "late", "disconnects"))
@@ -38,13 +39,16 @@ Path = tuple[str, ...]
 @dataclass(slots=True, kw_only=True)
 class Additive:
     """Numbers of one or several digests by where they stand. ``sizes``: what the sums are made of, without signs,
-    for their rounding. ``machines``: those that have numbers; ``withheld``: those of which one digest gives none."""
+    for their rounding. ``unexplained``: what is null because a counter made a step of which nobody knows whether it was
+    counted; so is then the sum. ``machines``: those that have numbers; ``withheld``: those of which one digest gives
+    none."""
 
     seconds: float = 0.0
     count: int = 0
     sums: dict[Path, float] = field(default_factory=dict)
     largest: dict[Path, float] = field(default_factory=dict)
     sizes: dict[Path, float] = field(default_factory=dict)
+    unexplained: set[Path] = field(default_factory=set)
     machines: set[str] = field(default_factory=set)
     withheld: set[str] = field(default_factory=set)
 
@@ -57,6 +61,7 @@ class Additive:
                 mine[path] = mine.get(path, 0.0) + value
         for path, value in other.largest.items():
             self.largest[path] = max(value, self.largest.get(path, value))
+        self.unexplained |= other.unexplained
         self.machines |= other.machines
         self.withheld |= other.withheld
 
@@ -81,6 +86,8 @@ def additive(digest: Digest, seconds: float) -> Additive:
 
 
 def _take(found: Additive, path: Path, members: Mapping[str, Any]) -> None:
+    reasons = members.get("reasons") or {"kwh": members.get("reason")}
+    found.unexplained |= {(*path, name) for name, reason in reasons.items() if reason == UNEXPLAINED}
     for name, value in _numbers(members, every=path[-1] in _BY_NAME):
         if name[-1] in _LARGEST:
             found.largest[*path, *name] = value
@@ -132,7 +139,14 @@ def disagreements(digest: Digest, parts: Sequence[Digest]) -> list[str]:
     if digest.kind == "shift":
         skipped |= made.machines - said.machines
 
+    for path in sorted(said.unexplained ^ made.unexplained):
+        if path[1] not in skipped:
+            nulls = ("is null, theirs are not", "is a number, one of theirs is null")
+            problems.append(f"{'.'.join(path)} {nulls[path in made.unexplained]}")
+
     def compared(path: Path) -> bool:
+        if path in made.unexplained | said.unexplained:
+            return False
         return path[0] != "equipment" or path[1] not in skipped or path[1] in said.machines
 
     for stated, computed in ((said.sums, made.sums), (said.largest, made.largest)):

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from agent.config.digest_tables import BaselineRule
 from agent.digest.equipment.spec import MachineSpec
+from agent.digest.equipment.sums import ENERGY
 from agent.digest.rollups import ClosedDay
 
 Point = tuple[float, float]
@@ -47,7 +48,7 @@ def baseline(machine: MachineSpec, days: Sequence[ClosedDay], rule: BaselineRule
 def _points(machine: MachineSpec, days: Sequence[ClosedDay], rule: BaselineRule) -> Iterator[Point]:
     for day, length in days:
         sums = day.machines.get(machine.name)
-        if sums is None or sums.produced is None or not sums.energy_basis:
+        if sums is None or sums.produced is None or not sums.energy_basis or {"produced", ENERGY} & {*sums.unexplained}:
             continue
         sources = [day.devices[name] for name in machine.devices if name in day.devices]
         shares = [(sums.energy_known_us, length), (day.covered_us, length)]

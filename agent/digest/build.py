@@ -37,7 +37,7 @@ from agent.digest.windows import Period, iso
 
 def build(inputs: DigestInputs) -> Digest:
     """The digest of ``inputs``; its batches are taken one by one and not kept."""
-    accumulator = Accumulator(inputs.spec, inputs.period)
+    accumulator = Accumulator(inputs.spec, inputs.period, inputs.paths)
     for batch in inputs.batches:
         accumulator.add(batch)
     return assemble(inputs, accumulator.result())
@@ -58,7 +58,8 @@ def conclude(inputs: DigestInputs, seen: Observations) -> tuple[Known, Kept]:
     withheld = [machine.name for machine in spec.machines if machine.refusal]
     sums = sums_of(period, covered, {name: measured.sums for name, measured in machines.items()}, withheld)
     known = Known(inputs=inputs, coverage=covered, tags=summaries(period, spec, seen), sums=sums)
-    return known, Kept(sums=sums, carries={name: measured.carry for name, measured in machines.items()})
+    carries = {name: measured.carry for name, measured in machines.items()}
+    return known, Kept(sums=sums, carries=carries, paths=seen.tags.paths([each.key for each in spec.shared]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

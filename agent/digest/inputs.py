@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from agent.buffer.batch import Batch
 from agent.buffer.records import Event, Loss
 from agent.config.model import EnterpriseSection
+from agent.digest.counters import Path
 from agent.digest.equipment.times import Carry
 from agent.digest.report import PrescriptionLine
 from agent.digest.rollups import Sums
@@ -39,8 +40,9 @@ class DigestInputs:
     """``events``: those of the period, and starts and stops of the agent after it, as far as known.
     ``losses``: entries of the ledger that no digest tells of yet, of this period or before. ``batches``: in the
     order of the store, from ``spec.lookback_us`` before the period. ``carries``: what was open on each machine
-    when the period before ended, by its name. ``days``: sums of the plant's days before the period and of its
-    day so far, oldest first, as far back as findings look. ``prescriptions``: what is told of them."""
+    when the period before ended, by its name; ``paths``: of shared counters,
+    likewise. ``days``: sums of the plant's days before the period and of its day so far, oldest first, as far back as
+    findings look. ``prescriptions``: what is told of them."""
 
     period: Period
     spec: DigestSpec
@@ -50,5 +52,6 @@ class DigestInputs:
     events: Sequence[Event] = ()
     losses: Sequence[Loss] = ()
     carries: Mapping[str, Carry] = field(default_factory=dict)
+    paths: Mapping[str, Path] = field(default_factory=dict)
     days: Sequence[Sums] = ()
     prescriptions: tuple[PrescriptionLine, ...] = ()

@@ -17,7 +17,7 @@ from agent.digest.rollups import DeviceSums
 
 HOUR_US = 3.6e9
 Values = dict[str, float]
-ANOMALIES = ("resets", "rollovers", "stuck")
+ANOMALIES = ("resets", "rollovers", "stuck", "dips", "spikes", "replaced", "unexplained")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +87,8 @@ def quality_trend(machine: MachineView) -> Values:
     week, month = machine.week, machine.sums
     if not week.produced or not month.produced or week.good is None or month.good is None:
         return {}
+    if {"produced", "good"} & {*month.unexplained}:
+        return {}
     usual, now = month.good / month.produced, week.good / week.produced
     spread = math.sqrt(max(usual * (1 - usual), 0.0) / week.produced)
     return {
@@ -113,10 +115,11 @@ def setup(machine: MachineView) -> Values:
 
 
 def anomalies(machine: MachineView) -> Values:
-    """Resets, rollovers and standstills of the machine's counters."""
+    """What the machine's counters did that counters should not do, but for slight corrections."""
     if machine.sums.produced is None and not machine.sums.energy_basis:
         return {}
-    each = {name: float(machine.sums.flags.get(name, 0)) for name in ANOMALIES}
+    flags = machine.sums.flags
+    each = {name: float(flags.get(name, 0)) for name in ANOMALIES}
     return {"anomalies": sum(each.values()), **each}
 
 

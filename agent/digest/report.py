@@ -163,8 +163,11 @@ class TagSummary(Part, frozen=True):
 
     ``known_s``: time for which a good value was known; mean, standard deviation, quantiles and ``seconds``
     are over this time. Gauges have ``mean`` … ``p95``; counters ``first``, ``last``, ``delta`` (what was counted,
-    across resets and rollovers; never negative), how often it fell (``decrements``: slightly, a
-    correction) and ``stuck`` (it did not move at all); states ``seconds`` by value.
+    across resets and rollovers; never negative), how often it fell (``decrements``: slightly, or a
+    correction) and ``stuck`` (it did not move at all); states ``seconds`` by value. A counter that left its path
+    and came back to it (``dips``, ``spikes``) has not counted; nor does a meter that was ``replaced`` count from the
+    old one's reading to its own. ``unexplained``: steps of which nobody knows whether they were counted: ``delta`` is
+    null. ``undecided``: what the last readings mean is told, and counted, by the next digest.
     """
 
     name: str
@@ -189,6 +192,11 @@ class TagSummary(Part, frozen=True):
     resets: int | UnsetType = UNSET
     rollovers: int | UnsetType = UNSET
     decrements: int | UnsetType = UNSET
+    dips: int | UnsetType = UNSET
+    spikes: int | UnsetType = UNSET
+    replaced: int | UnsetType = UNSET
+    unexplained: int | UnsetType = UNSET
+    undecided: bool | UnsetType = UNSET
     stuck: bool | UnsetType = UNSET
     seconds: dict[str, float] | UnsetType | None = UNSET
 
@@ -226,9 +234,9 @@ class Failures(Part, frozen=True):
 
 
 class Pieces(Part, frozen=True):
-    """Null: not counted. ``ideal_s``: planned run time of the pieces that were
-    produced in planned time. ``anomalies``: resets, rollovers,
-    decrements of counters; ``stuck``."""
+    """Null: not counted, or not known: then ``reasons`` says why, by member. ``ideal_s``: planned run time of the
+    pieces that were produced in planned time. ``anomalies``: how often counters of the machine,
+    that of energy included, showed what :class:`TagSummary` tells of counters; ``stuck``."""
 
     produced: Number
     good: Number
@@ -236,6 +244,7 @@ class Pieces(Part, frozen=True):
     rework: Number
     ideal_s: Number
     anomalies: dict[str, int]
+    reasons: dict[str, str] | UnsetType = UNSET
 
 
 class SubMeters(Part, frozen=True):
@@ -250,7 +259,7 @@ class EnergyUse(Part, frozen=True):
     """``basis``: ``counter`` or ``power``. ``idle_kwh``: powered but not executing, of the ``joined_kwh`` whose
     state is known. ``demand_kw``: highest mean of an aligned quarter of an hour; ``mean_kw``: over ``known_s``;
     ``executing_kw``: mean while executing; ``baseload_kw``: what a tenth of the minutes outside production
-    stay below."""
+    stay below. ``reason``: why ``kwh`` is null."""
 
     basis: Literal["counter", "power"]
     kwh: Number
@@ -263,6 +272,7 @@ class EnergyUse(Part, frozen=True):
     executing_kw: Number
     baseload_kw: Number
     sub_meters: SubMeters | UnsetType = UNSET
+    reason: str | UnsetType = UNSET
 
 
 class KpiLine(Part, frozen=True):

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from agent.buffer.records import RollupRecord
+from agent.digest.counters import Path
 from agent.digest.equipment.sums import MachineSums
 from agent.digest.equipment.sums import add as add_machines
 from agent.digest.equipment.times import Carry
@@ -77,10 +78,12 @@ ClosedDay = tuple[Sums, int]
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
-    """A period's entry in the store; ``carries``: what was open on each machine when it ended."""
+    """A period's entry in the store; ``carries``: what was open on each machine when it ended;
+    ``paths``: of shared counters."""
 
     sums: Sums
     carries: dict[str, Carry] = {}
+    paths: dict[str, Path] = {}
 
 
 def sums_of(

@@ -24,7 +24,7 @@ from agent.digest.links import Chains, Links, Signer
 from agent.digest.prescriptions import Prescribed, lines, look_back, to_be_told
 from agent.digest.report import PrescriptionLine, encode
 from agent.digest.rolling import Rolling
-from agent.digest.rollups import LONGEST_WINDOW_DAYS, PERIOD, Kept, days_of, kept_of
+from agent.digest.rollups import LONGEST_WINDOW_DAYS, PERIOD, Kept, Sums, days_of, kept_of
 from agent.digest.schedule import FLOOR_US, Schedule
 from agent.digest.spans import Rolled
 from agent.digest.spec import DigestSpec, compile_spec
@@ -235,8 +235,9 @@ class DigestService:
             start = last.end
         period, spec = Period(start, max(now, start + 1)), await self._spec()
         losses = await self._store.unreported(period.end)
-        inputs = await self._inputs(period, spec, [], losses, self._facts())
-        known, _ = await self._concluded(inputs, await self._observed(period, spec))
+        before = await self._before(period)
+        inputs = await self._inputs(period, spec, [], losses, before)
+        known, _ = await self._concluded(inputs, await self._observed(period, spec, before))
         place = await next_link(self._store.stream_of(audience))
         view = self._links.view(audience)
         return await asyncio.to_thread(lambda: encode(self._links.placed(known.told(view), *place)))
@@ -250,12 +251,13 @@ class DigestService:
 
     async def _build(self, period: Period, spec: DigestSpec, later: Sequence[Event]) -> bool:
         """Build and keep the digest of a period; False when the chain was moved meanwhile."""
-        seen = await self._observed(period, spec)
+        before = await self._before(period)
+        seen = await self._observed(period, spec, before)
         async with self._store.chain:
             if await self._links.undecided():
                 return False
             losses = await self._store.close_losses(period.end)
-            inputs = await self._inputs(period, spec, later, losses, self._facts())
+            inputs = await self._inputs(period, spec, later, losses, before)
             known, kept = await self._concluded(inputs, seen)
             sums = self._sums(inputs, kept)
             record = await self._links.publish(period, known.told, self._schedule, sums=sums)
@@ -263,29 +265,33 @@ class DigestService:
         log.debug("digest %d: %s to %s, %d bytes", record.seq, iso(period.start), iso(period.end), len(record.body))
         return True
 
-    async def _observed(self, period: Period, spec: DigestSpec) -> Accumulator:
+    async def _before(self, period: Period) -> Kept:
+        """What was open is known only to the period that ended where this one begins."""
+        kept = kept_of(await self._store.rollup_ending(rollups.PERIOD, period.start))
+        return kept or Kept(sums=Sums(start=period.start, end=period.start, covered_us=0))
+
+    async def _observed(self, period: Period, spec: DigestSpec, before: Kept) -> Accumulator:
         # Batch by batch, each in a thread of its own: scans must not wait for arithmetic, and a
         # quarter of an hour of 10,000 tags would not fit into memory at once.
-        accumulator = await asyncio.to_thread(Accumulator, spec, period)
+        accumulator = await asyncio.to_thread(Accumulator, spec, period, before.paths)
         async for batch in self._store.blocks(period.start - spec.lookback_us, period.end):
             await asyncio.to_thread(accumulator.add, batch)
         return accumulator
 
     async def _inputs(
-        self, period: Period, spec: DigestSpec, later: Sequence[Event], losses: Sequence[Loss], facts: Facts
+        self, period: Period, spec: DigestSpec, later: Sequence[Event], losses: Sequence[Loss], before: Kept
     ) -> DigestInputs:
-        # What was open on the machines is known only to the period that ended where this one begins.
-        before = kept_of(await self._store.rollup_ending(rollups.PERIOD, period.start))
         oldest = rollups.days_before(period.start, self._windows.zone, LONGEST_WINDOW_DAYS)
         days = await self._store.rollups(rollups.DAY, oldest, period.start + 1)
         return DigestInputs(
             period=period,
             spec=spec,
             enterprise=self._configuration.file.enterprise,
-            facts=facts,
+            facts=self._facts(),
             events=[*await self._store.events(period.start, period.end), *later],
             losses=losses,
-            carries=before.carries if before else {},
+            carries=before.carries,
+            paths=before.paths,
             days=await asyncio.to_thread(days_of, days),
             prescriptions=await self._prescriptions(period, spec),
         )

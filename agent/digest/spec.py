@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from agent.config.digest_tables import FindingTable, IndicatorTable
 from agent.config.model import Configuration, Device, Tag, TagKind
+from agent.digest.counters import Rules, counter_of
 from agent.digest.equipment.spec import MachineSpec, compile_machines
-from agent.digest.proposals import proposals
 from agent.digest.tables import own_findings, own_indicators
 from agent.disclosure import sharing
 
@@ -48,10 +48,10 @@ class SharedTag:
     row: int
     """Position in :attr:`DigestSpec.series`."""
     unit: str
-    tops: tuple[float, ...] = ()
-    """Engineering values at which a counter starts again from 0, ascending."""
-    declared: bool = False
-    """Whether ``tops`` was declared, not guessed."""
+    key: str = ""
+    """Of a counter, by which its path is handed on from period to period."""
+    rules: Rules | None = None
+    """Of a counter."""
 
     @property
     def kind(self) -> TagKind:
@@ -141,9 +141,5 @@ def _groups(device: Device, position: int, group_ids: Mapping[tuple[str, int], i
 
 
 def _shared(candidate: sharing.Candidate, tag: Tag, row: int) -> SharedTag:
-    tops: tuple[float, ...] = ()
-    if tag.kind == "counter" and tag.rollover:
-        tops = (float(tag.rollover),)
-    elif tag.kind == "counter" and tag.point.offset == 0 and tag.point.scale > 0:
-        tops = tuple(sorted(top * tag.point.scale for top in proposals().counter_tops))
-    return SharedTag(tag=candidate, row=row, unit=tag.unit, tops=tops, declared=bool(tag.rollover))
+    key, rules = counter_of(tag) if tag.kind == "counter" else ("", None)
+    return SharedTag(tag=candidate, row=row, unit=tag.unit, key=key, rules=rules)

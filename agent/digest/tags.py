@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from agent.digest.accumulate import Observations
+from agent.digest.counters import KINDS
 from agent.digest.coverage import expected_scans
+from agent.digest.equipment.kpi import UNEXPLAINED
 from agent.digest.report import Number, TagSummary, number, seconds
 from agent.digest.spec import DigestSpec, SharedTag
 from agent.digest.tagsums import TagSums
@@ -92,17 +94,21 @@ def _gauge(gauges: dict[str, list[Number]], position: int) -> dict[str, Number |
     return values
 
 
-def _counter(sums: TagSums, position: int) -> dict[str, Number | int | bool]:
-    counters = sums.counters
-    return {
+def _counter(sums: TagSums, position: int) -> dict[str, Any]:
+    counter = sums.counters.of(position)
+    told = counter.told
+    values: dict[str, Any] = {
         "first": number(sums.first[position]),
         "last": number(sums.last[position]),
-        "delta": number(counters.delta[position]),
-        "resets": int(counters.resets[position]),
-        "rollovers": int(counters.rollovers[position]),
-        "decrements": int(counters.decrements[position]),
-        "stuck": not counters.moved[position],
+        "delta": number(counter.count) if counter.known else None,
+        "stuck": counter.stuck,
+        **{kind: told[kind] for kind in ("resets", "rollovers", "decrements")},
+        **{kind: told[kind] for kind in KINDS if told[kind]},
+        **({"undecided": True} if counter.undecided else {}),
     }
+    if values["delta"] is None:
+        values["reason"] = UNEXPLAINED if not counter.known else "out_of_range"
+    return values
 
 
 def _seconds(sums: TagSums, position: int) -> dict[str, float]:

@@ -7,11 +7,14 @@ was recorded twice counts no more than one that was held.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from agent.digest.columns import heads, shifted
-from agent.digest.counters import CounterSums
+from agent.digest.counters import Path
+from agent.digest.countersums import CounterSums
 from agent.digest.quantiles import Instants
 from agent.digest.scans import Positions, Times
 from agent.digest.spec import DigestSpec
@@ -30,7 +33,8 @@ class TagSums:
     taken: near the data, so that a small ripple on a large value is not rounded away.
     """
 
-    def __init__(self, spec: DigestSpec, period: Period) -> None:
+    def __init__(self, spec: DigestSpec, period: Period, paths: Mapping[str, Path]) -> None:
+        """``paths``: of counters, as the period before handed them on."""
         count = len(spec.shared)
         self.good = np.zeros(count, np.int64)
         self.bad = np.zeros(count, np.int64)
@@ -42,7 +46,9 @@ class TagSums:
         self.low: Floats = np.full(count, np.inf)
         self.high: Floats = np.full(count, -np.inf)
         kinds = np.array([tag.kind for tag in spec.shared])
-        self.counters = CounterSums(spec.shared)
+        rules = {at: each.rules for at, each in enumerate(spec.shared) if each.rules is not None}
+        handed_on = {at: paths[spec.shared[at].key] for at in rules if spec.shared[at].key in paths}
+        self.counters = CounterSums(rules, count, handed_on)
         self.states = StateSeconds(count)
         self._is_counter = kinds == "counter"
         self._is_state = kinds == "state"
@@ -58,6 +64,7 @@ class TagSums:
     def add(
         self,
         tag: Positions,
+        time: Times,
         value: Floats,
         quality: NDArray[np.uint8],
         known: Times,
@@ -71,20 +78,20 @@ class TagSums:
         first, last = tag[head], tag[tail]
         nothing = np.zeros(len(tag), np.bool_)
         nothing[head] = self._nothing[first]
-        self._spend(
-            tag,
-            shifted(value, head, self._value[first]),
-            shifted(quality, head, self._quality[first]),
-            nothing,
-            (shifted(known, head, self._known[first]), known),
-            scan - shifted(scan, head, self._scan[first]),
-        )
+        old, was = shifted(value, head, self._value[first]), shifted(quality, head, self._quality[first])
+        begin = shifted(known, head, self._known[first])
+        counting = self._is_counter[tag]
+        if counting.any():
+            usable = counting & (quality < Quality.BAD) & np.isfinite(value)
+            stretch = np.where((was < Quality.BAD) & np.isfinite(old), np.maximum(known - begin, 0), 0)
+            seen = np.cumsum(stretch)
+            offset = self.weight[first] - seen[head] + stretch[head]
+            seen += np.repeat(offset, np.diff(np.append(head, len(tag))))
+            self.counters.add(*(column[usable] for column in (tag, time, value, seen, inside)))
+        self._spend(tag, old, was, nothing, (begin, known), scan - shifted(scan, head, self._scan[first]))
         self._value[last], self._quality[last] = value[tail], quality[tail]
         self._known[last], self._scan[last] = known[tail], scan[tail]
         self._nothing[last] = False
-        if self._is_counter.any():
-            counts = self._is_counter[tag] & (quality < Quality.BAD) & np.isfinite(value)
-            self.counters.add(tag[counts], value[counts], inside[counts])
 
     def close(self, known: Times, scan: Times) -> None:
         """The period has ended; ``known`` and ``scan`` as they are then, one a shared tag."""
@@ -96,6 +103,7 @@ class TagSums:
             (self._known, known),
             scan - self._scan,
         )
+        self.counters.close(self.weight)
 
     def _spend(
         self,
@@ -146,6 +154,10 @@ class TagSums:
             weighted = deviation * (weight * 1e-6)
             np.add.at(self.moment1, tag, weighted)
             np.add.at(self.moment2, tag, weighted * deviation)
+
+    def paths(self, keys: Sequence[str]) -> dict[str, Path]:
+        """Of the counters, for the period that follows, by the shared tags' keys; only when closed."""
+        return self.counters.handed_on(self.weight, keys)
 
     def mean_and_deviation(self) -> tuple[Floats, Floats]:
         """Time-weighted mean and standard deviation, NaN where no good value was known."""

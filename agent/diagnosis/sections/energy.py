@@ -7,6 +7,7 @@ from agent.diagnosis.model import Machine, Report
 from agent.diagnosis.pictures.load import MOST, curves
 from agent.diagnosis.sections.common import Chapter, figures, note
 from agent.diagnosis.words import Words
+from agent.digest.equipment.kpi import known_kwh
 
 
 def chapter(report: Report, words: Words) -> Chapter:
@@ -32,7 +33,7 @@ def _row(machine: Machine, words: Words) -> list[Child]:
     metered = sums.metered_kwh or sums.joined_kwh  # sums of an earlier version do not tell the first
     return [
         machine.name,
-        words.number(sums.kwh),
+        words.number(known_kwh(sums)),
         words.number(None if machine.metering_only else sums.idle_kwh),
         words.percent(sums.idle_kwh / sums.joined_kwh if sums.joined_kwh else None),
         words.number(metered / hours if hours else None, 3),

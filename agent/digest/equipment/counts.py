@@ -2,74 +2,102 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.digest.counters import fall
+from agent.digest.counters import Follower, Path, Rules
 from agent.digest.equipment.states import EXECUTING, UNKNOWN
 from agent.digest.equipment.steps import Intervals, Steps
+from agent.digest.equipment.tracks import Track
+from agent.digest.windows import Period
 
 Times = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+def _nothing() -> Times:
+    return np.empty(0, np.int64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Counted:
     """What was counted in a period, and what a reader must know of it.
 
-    ``known``: at least one good sample; ``stuck``: the counter did not move at all. What was counted during
-    a gap belongs to the period in which the counter was seen again.
+    ``known``: there was a good sample, now or before; ``certain``: all that was counted is known. ``told``: what
+    happened to the counter, by kind. ``stuck``: it did not move at all. What was counted during a gap belongs to the
+    period in which the counter was seen again.
     """
 
     count: float = 0.0
     known: bool = False
-    resets: int = 0
-    rollovers: int = 0
-    decrements: int = 0
+    certain: bool = True
+    told: Mapping[str, int] = field(default_factory=dict)
     stuck: bool = False
-    since: Times = field(default_factory=lambda: np.empty(0, np.int64))
+    since: Times = field(default_factory=_nothing)
     """Steps of the count: from when on each may have been made, when it was seen, and how many it was."""
-    seen: Times = field(default_factory=lambda: np.empty(0, np.int64))
+    seen: Times = field(default_factory=_nothing)
     step: Floats = field(default_factory=lambda: np.empty(0))
+    time: Times = field(default_factory=_nothing)
+    """Of the samples, the last one before the period included; and what had been counted by each."""
+    total: Floats = field(default_factory=lambda: np.empty(0))
+    good: Intervals = field(default_factory=lambda: Intervals.of([]))
+    """When a good value was known."""
+    path: Path | None = None
+    """For the period that follows."""
 
 
-def from_counter(
-    time: Times,
-    value: Floats,
-    good: NDArray[np.bool_],
-    start: int,
-    *,
-    tops: Sequence[float],
-    declared: bool,
-    known: Intervals | None = None,
-) -> Counted:
-    """Samples in the order of time; those before ``start`` only say from where the counting begins. ``known``: when
-    the counter was looked at."""
-    kept = good & np.isfinite(value)
-    time, value = time[kept], value[kept]
-    if not len(value):
+def from_counter(rules: Rules, track: Track, period: Period, before: Path | None = None) -> Counted:
+    """``before``: as the period before handed it on; without it the last sample before the period says from where the
+    counting begins."""
+    kept = track.good & np.isfinite(track.value)
+    read = Steps.of_samples(track.time, track.value, kept, track.known)
+    inside = read.clipped(period.start, period.end)
+    time, value = track.time[kept], track.value[kept]
+    now = time >= period.start
+    earlier = np.flatnonzero(~now)[-1:]
+    if before is None and len(earlier):
+        before = Path.at(float(value[earlier[0]]), int(time[earlier[0]]))
+    begin = int(time[earlier[0]]) if len(earlier) else min([period.start - 1, *time[:1].tolist()])
+    time, value = time[now], value[now]
+    follower = Follower(rules, before)
+    total = follower.add(time, value, _known_by(inside, time))
+    known = int(inside.length.sum())
+    follower.close(known)
+    if follower.path is None:
         return Counted()
-    step = np.where(time[1:] >= start, np.diff(value), 0.0)
-    what = {"reset": 0, "rollover": 0, "decrement": 0}
-    for row in np.flatnonzero(step < 0).tolist():  # rare
-        kind, step[row] = fall(float(value[row]), float(value[row + 1]), tops, declared=declared)
-        what[kind] += 1
+    if before is not None:
+        time, total = np.append(begin, time), np.append(0.0, total)
+    if follower.count != total[-1]:  # decided at the very end
+        time, total = np.append(time, max(period.end - 1, time[-1])), np.append(total, follower.count)
+    step = np.diff(total)
     counted = np.flatnonzero(step)
     since, seen = time[counted], time[counted + 1]
     return Counted(
-        count=float(step.sum()),
+        count=follower.count,
         known=True,
-        resets=what["reset"],
-        rollovers=what["rollover"],
-        decrements=what["decrement"],
-        stuck=not step.any(),
-        since=seen if known is None else _unseen_since(since, seen, known),
+        certain=follower.known,
+        told={**follower.told, "undecided": int(follower.undecided)},
+        stuck=follower.stuck,
+        since=_unseen_since(since, seen, track.known),
         seen=seen,
         step=step[counted],
+        time=time,
+        total=total,
+        good=read.known,
+        path=follower.path.handed_on(known),
     )
+
+
+def _known_by(steps: Steps, time: Times) -> Times:
+    """How much of the steps lies before each time."""
+    if not len(steps):
+        return np.zeros(len(time), np.int64)
+    before = np.cumsum(steps.length) - steps.length
+    place = np.maximum(np.searchsorted(steps.start, time, side="right") - 1, 0)
+    return np.asarray(before[place] + np.clip(time - steps.start[place], 0, steps.length[place]), np.int64)
 
 
 def _unseen_since(before: Times, seen: Times, known: Intervals) -> Times:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.digest.equipment.energy import quantile
-from agent.digest.equipment.sums import MachineSums
+from agent.digest.equipment.sums import ENERGY, MachineSums
 
 NO_CALENDAR = "no calendar: planned busy time is not known"
 NO_CYCLE = "no ideal_cycle: planned run time per item is not known"
@@ -21,6 +21,8 @@ NO_STATE = "no state is known"
 NO_FAILURE = "no failure"
 NOTHING = "the denominator is 0"
 NO_ENERGY = "energy is not measured"
+UNEXPLAINED = "unexplained_step"
+"""A counter made a step of which nobody knows whether it was counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,8 @@ def _of(top: Callable[[MachineSums], float], bottom: Callable[[MachineSums], flo
 def _effectiveness(sums: MachineSums) -> Terms:
     if sums.produced is None:
         return None, None, NO_PRODUCED
+    if "produced" in sums.unexplained:
+        return None, None, UNEXPLAINED
     if sums.ideal_us is None:
         return None, None, NO_CYCLE
     return _seconds(sums.ideal_us), _seconds(sums.apt_us), ""
@@ -106,6 +110,8 @@ def _pieces(name: str) -> Callable[[MachineSums], Terms]:
         part = getattr(sums, name)
         if sums.produced is None:
             return None, None, NO_PRODUCED
+        if {name, "produced"} & {*sums.unexplained}:
+            return None, None, UNEXPLAINED
         return part, sums.produced, "" if part is not None else NO_GOOD if name == "good" else f"{name} is not counted"
 
     return terms
@@ -124,7 +130,14 @@ def _energy(
 def _specific(sums: MachineSums) -> Terms:
     if not sums.energy_basis:
         return None, None, NO_ENERGY
+    if {ENERGY, "good"} & {*sums.unexplained}:
+        return None, None, UNEXPLAINED
     return sums.kwh, sums.good, "" if sums.good is not None else NO_GOOD
+
+
+def known_kwh(sums: MachineSums) -> float | None:
+    """None where nobody knows how much it was."""
+    return None if ENERGY in sums.unexplained else sums.kwh
 
 
 def baseload_kw(sums: MachineSums) -> float | None:

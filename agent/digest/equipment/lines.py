@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from msgspec import UNSET, UnsetType
 
-from agent.digest.equipment.kpi import Kpi, baseload_kw, executing_kw, kpis, mean_kw
+from agent.digest.equipment.kpi import UNEXPLAINED, Kpi, baseload_kw, executing_kw, known_kwh, kpis, mean_kw
 from agent.digest.equipment.spec import MachineSpec
 from agent.digest.equipment.states import STATES
-from agent.digest.equipment.sums import MachineSums
+from agent.digest.equipment.sums import ENERGY, MachineSums
 from agent.digest.report import (
     EnergyUse,
     EquipmentLine,
@@ -43,16 +43,28 @@ def line(machine: MachineSpec, sums: MachineSums) -> EquipmentLine:
             longest_s=seconds(sums.longest_stop_us),
         ),
         failures=Failures(count=sums.failures, repair_s=seconds(sums.repair_us), between_s=seconds(sums.between_us)),
-        pieces=Pieces(
-            produced=number(sums.produced),
-            good=number(sums.good),
-            scrap=number(sums.scrap),
-            rework=number(sums.rework),
-            ideal_s=amount(sums.ideal_us / 1e6) if sums.ideal_us is not None else None,
-            anomalies=sums.flags,
-        ),
+        pieces=_pieces(sums),
         energy=_energy(sums),
         kpis={each.code: _kpi(each) for each in kpis(sums)},
+    )
+
+
+def _pieces(sums: MachineSums) -> Pieces:
+    ideal = sums.ideal_us / 1e6 if sums.ideal_us is not None else None
+    unknown = [name for name in sums.unexplained if name != ENERGY]
+    unknown += ["ideal_s"] if "produced" in unknown and ideal is not None else []
+
+    def told(name: str, value: float | None) -> float | None:
+        return None if name in unknown else number(value)
+
+    return Pieces(
+        produced=told("produced", sums.produced),
+        good=told("good", sums.good),
+        scrap=told("scrap", sums.scrap),
+        rework=told("rework", sums.rework),
+        ideal_s=None if "ideal_s" in unknown else amount(ideal),
+        anomalies=sums.flags,
+        reasons=dict.fromkeys(unknown, UNEXPLAINED) or UNSET,
     )
 
 
@@ -72,7 +84,7 @@ def _energy(sums: MachineSums) -> EnergyUse | None:
         return None
     return EnergyUse(
         basis="counter" if sums.energy_basis == "counter" else "power",
-        kwh=amount(sums.kwh),
+        kwh=amount(known_kwh(sums)),
         idle_kwh=amount(sums.idle_kwh),
         joined_kwh=amount(sums.joined_kwh),
         known_s=seconds(sums.energy_known_us),
@@ -82,6 +94,7 @@ def _energy(sums: MachineSums) -> EnergyUse | None:
         executing_kw=figure(executing_kw(sums)),
         baseload_kw=figure(baseload_kw(sums)),
         sub_meters=_sub_meters(sums),
+        reason=UNEXPLAINED if ENERGY in sums.unexplained else UNSET,
     )
 
 

@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 import msgspec
 import numpy as np
 
+from agent.digest.counters import KINDS, Path
 from agent.digest.equipment.counts import Counted, from_counter, from_pulses, from_state, in_planned_time
 from agent.digest.equipment.energy import Energy, counter_flow, energy
 from agent.digest.equipment.spec import Input, MachineSpec
 from agent.digest.equipment.states import EXECUTING, UNKNOWN, StateRule, last_told, seconds_by_state, states_of
 from agent.digest.equipment.steps import Intervals, Steps
-from agent.digest.equipment.submeters import compared, unrolled
-from agent.digest.equipment.sums import MachineSums
+from agent.digest.equipment.submeters import compared
+from agent.digest.equipment.sums import ENERGY, MachineSums
 from agent.digest.equipment.times import Carry, Stop, TimeModel, time_model
 from agent.digest.equipment.tracks import Track, Tracks
 from agent.digest.windows import Period
@@ -23,17 +24,18 @@ _STILL_CYCLES = 3
 """Ideal cycles of executing after which a counter of pieces that has not moved is stuck."""
 KWH_DECIMALS = 6
 """What is kept is what is told, so that the sums of a day are those of its digests to the last digit."""
-_ANOMALIES = ("resets", "rollovers", "decrements")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Measured:
-    """``carry``: what is open at the end. ``stops``: the longest of those that ended. ``states``: the time line."""
+    """``carry``: what is open at the end. ``stops``: the longest of those that ended. ``states``: the time line.
+    ``meter``: what the energy counter counted."""
 
     sums: MachineSums
     carry: Carry
     stops: tuple[Stop, ...]
     states: Steps
+    meter: Counted | None = None
 
 
 def measure_all(
@@ -42,9 +44,10 @@ def measure_all(
     """Every machine, by name; main meters against their sub-meters as well."""
     named = {each.name: each for each in machines}
     result = {each.name: measure(each, tracks, period, carries.get(each.name, Carry())) for each in machines}
+    meters = {name: each.meter for name, each in result.items() if each.meter is not None}
     for main in machines:
         if main.sub_meters:
-            found = compared(main, [named[name] for name in main.sub_meters], tracks, period)
+            found = compared(main, [named[name] for name in main.sub_meters], meters, tracks, period)
             sums = msgspec.structs.replace(
                 result[main.name].sums,
                 compared_us=found.known_us,
@@ -62,64 +65,44 @@ def measure(machine: MachineSpec, tracks: Tracks, period: Period, carry: Carry) 
     states = states_of(rule, inputs, period, carry.power_state)
     planned = machine.calendar.planned(period) if machine.calendar else None
     times, after = time_model(states, planned, carry, micro_stop_us=machine.micro_stop_us)
-    held = {name: _held(each, tracks.of(each.row), period, carry) for name, each in machine.counts.items()}
-    counted = {name: _count(each, held[name], period) for name, each in machine.counts.items()}
+    counted = {name: _count(each, tracks.of(each.row), period, carry) for name, each in machine.counts.items()}
     if "produced" not in counted and machine.cycle_state is not None:
         counted["produced"] = from_state(states, machine.cycle_state, period.start)
-    meter = _held(machine.energy, tracks.of(machine.energy.row), period, carry) if machine.energy else None
-    used, energy_count = _energy(machine, tracks, meter, states, period)
+    meter = _count(machine.energy, tracks.of(machine.energy.row), period, carry) if machine.energy else None
+    used = _energy(machine, tracks, meter, states, period)
     still = _still(counted, states, carry)
-    sums = _sums(machine, period, states, planned, times, counted, used, energy_count, still)
-    every = [(each, held[name]) for name, each in machine.counts.items()]
+    sums = _sums(machine, period, states, planned, times, counted, used, meter, still)
+    every = [(each, counted[name]) for name, each in machine.counts.items()]
     if machine.energy and meter:
         every.append((machine.energy, meter))
     after = replace(
         after,
-        counters={each.key: float(track.value[track.good][-1]) for each, track in every if track.good.any()},
+        counters={},
+        paths={each.key: found.path for each, found in every if found.path is not None},
         still_us=still,
         power_state=last_told(states, carry.power_state) if rule.power else UNKNOWN,
     )
-    return Measured(sums=sums, carry=after, stops=times.listed, states=states)
+    return Measured(sums=sums, carry=after, stops=times.listed, states=states, meter=meter)
 
 
-def _held(each: Input, track: Track, period: Period, carry: Carry) -> Track:
-    """The track of a counter from its last good value on, however long ago that was."""
-    good = track.good & np.isfinite(track.value)
-    track = Track(track.time, track.value, good, track.known)
-    last = carry.counters.get(each.key)
-    if each.kind != "counter" or last is None or (track.time[good] < period.start).any():
-        return track
-    return Track(
-        np.insert(track.time, 0, min([period.start - 1, *track.time[:1].tolist()])),
-        np.insert(track.value, 0, last),
-        np.insert(good, 0, True),
-        track.known,
-    )
-
-
-def _count(each: Input, track: Track, period: Period) -> Counted:
-    if each.kind == "pulse":
+def _count(each: Input, track: Track, period: Period, carry: Carry) -> Counted:
+    if each.kind == "pulse" or each.rules is None:
         return from_pulses(track.steps(), period.start)
-    return from_counter(
-        track.time, track.value, track.good, period.start, tops=each.tops, declared=each.declared, known=track.known
-    )
+    before, last = carry.paths.get(each.key), carry.counters.get(each.key)
+    if before is None and last is not None and not (track.time[track.good] < period.start).any():
+        before = Path.at(last, period.start)
+    return from_counter(each.rules, track, period, before)
 
 
-def _energy(
-    machine: MachineSpec, tracks: Tracks, track: Track | None, states: Steps, period: Period
-) -> tuple[Energy, Counted | None]:
-    """``track``: of the energy counter."""
+def _energy(machine: MachineSpec, tracks: Tracks, counted: Counted | None, states: Steps, period: Period) -> Energy:
+    """``counted``: by the energy counter."""
     power = tracks.of(machine.power.row).steps(machine.power.factor) if machine.power else None
-    if machine.energy is None or track is None:
-        return energy(power, None, None, states, period), None
-    counted = _count(machine.energy, track, period)
-    if not counted.known:
-        return energy(power, None, None, states, period), counted
-    grown = unrolled(track, machine.energy)[track.good]
+    if machine.energy is None or counted is None or not counted.known:
+        return energy(power, None, None, states, period)
     # A step that is seen in the period is of the period, as in the count: not partly of the time before it.
-    time = np.maximum(track.time[track.good], period.start)
-    flow = counter_flow(time, grown * machine.energy.factor, track.known)
-    return energy(power, flow, counted.count * machine.energy.factor, states, period), counted
+    time, factor = np.maximum(counted.time, period.start), machine.energy.factor
+    flow = counter_flow(time, counted.total * factor, tracks.of(machine.energy.row).known)
+    return energy(power, flow, counted.count * factor, states, period)
 
 
 def _sums(
@@ -137,7 +120,7 @@ def _sums(
     produced = pieces.get("produced")
     cycle = machine.ideal_cycle_us
     every = [*counted.values(), *([energy_count] if energy_count else [])]
-    flags = {name: sum(getattr(each, name) for each in every) for name in _ANOMALIES}
+    flags = {name: sum(each.told.get(name, 0) for each in every) for name in (*KINDS, "undecided")}
     flags["stuck"] = _stuck(counted, times, still_us, cycle)
     return MachineSums(
         key_process=machine.key_process,
@@ -166,6 +149,11 @@ def _sums(
         if cycle is None or produced is None
         else float(round(cycle * in_planned_time(counted["produced"], states, planned))),
         flags={name: count for name, count in flags.items() if count},
+        unexplained={
+            name: each.told["unexplained"]
+            for name, each in (*counted.items(), *([(ENERGY, energy_count)] if energy_count else []))
+            if not each.certain
+        },
         energy_basis=used.basis,
         kwh=round(used.kwh, KWH_DECIMALS),
         idle_kwh=round(used.idle_kwh, KWH_DECIMALS),

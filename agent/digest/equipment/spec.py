@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from zoneinfo import ZoneInfo
 
 from agent.config.model import Configuration, EquipmentSection, StateSection, Tag
+from agent.digest.counters import Rules, counter_of
 from agent.digest.equipment.calendar import Calendar
 from agent.digest.equipment.energy import TO_KW, TO_KWH
 from agent.digest.equipment.presets import preset
 from agent.digest.equipment.states import STATES, PowerLimits, StateRule, code_of
-from agent.digest.proposals import proposals
 from agent.disclosure import sharing
 
 
@@ -22,11 +22,10 @@ class Input:
     row: int
     kind: str
     factor: float = 1.0
-    tops: tuple[float, ...] = ()
-    """Engineering values at which a counter starts again from 0."""
-    declared: bool = False
+    rules: Rules | None = None
+    """Of a counter."""
     key: str = ""
-    """The tag, and how it is read: with another key a counter is another one, whose value says nothing of this one."""
+    """Of a counter, by which its path is handed on from period to period."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,13 +141,7 @@ def _power(rows: Rows, name: str) -> Input | None:
 def _counter(rows: Rows, name: str, units: Mapping[str, float] | None) -> Input:
     row, tag = rows[name]
     factor = units.get(tag.unit, 1.0) if units else 1.0
-    tops: tuple[float, ...] = ()
-    if tag.rollover:
-        tops = (float(tag.rollover),)
-    elif tag.point.offset == 0 and tag.point.scale > 0:
-        tops = tuple(sorted(top * tag.point.scale for top in proposals().counter_tops))
     # A boolean or state tag is a pulse; whatever else is a number counts, whether or not it says so.
     kind = "pulse" if tag.kind == "state" else "counter"
-    point = tag.point
-    key = f"{tag.series} {point.address} {point.type} {point.order} {point.scale!r} {point.offset!r}"
-    return Input(row=row, kind=kind, factor=factor, tops=tops, declared=bool(tag.rollover), key=key)
+    key, rules = counter_of(tag)
+    return Input(row=row, kind=kind, factor=factor, rules=rules, key=key)

@@ -6,17 +6,16 @@ up over periods; power is integrated. Time in which one meter is not known is le
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from agent.digest.counters import fall
+from agent.digest.equipment.counts import Counted
 from agent.digest.equipment.energy import MINUTE_US
-from agent.digest.equipment.spec import Input, MachineSpec
+from agent.digest.equipment.spec import MachineSpec
 from agent.digest.equipment.steps import Intervals, Steps
-from agent.digest.equipment.tracks import Track, Tracks
+from agent.digest.equipment.tracks import Tracks
 from agent.digest.windows import Period
 
 SHORTEST_US = MINUTE_US
@@ -32,9 +31,16 @@ class Compared:
     known_us: int = 0
 
 
-def compared(main: MachineSpec, subs: Sequence[MachineSpec], tracks: Tracks, period: Period) -> Compared:
-    """The comparison of one period; nothing where a meter is not known in it."""
-    meters = [_Meter.of(each, tracks, period) for each in (main, *subs)]
+def compared(
+    main: MachineSpec,
+    subs: Sequence[MachineSpec],
+    counted: Mapping[str, Counted],
+    tracks: Tracks,
+    period: Period,
+) -> Compared:
+    """The comparison of one period; nothing where a meter is not known in it. ``counted``: by energy counters, by
+    machine."""
+    meters = [_Meter.of(each, counted.get(each.name), tracks, period) for each in (main, *subs)]
     common = meters[0].steps.known
     for meter in meters[1:]:
         common = common.within(meter.steps.known)
@@ -53,14 +59,16 @@ class _Meter:
     counts: bool
 
     @classmethod
-    def of(cls, machine: MachineSpec, tracks: Tracks, period: Period) -> _Meter:
+    def of(cls, machine: MachineSpec, counted: Counted | None, tracks: Tracks, period: Period) -> _Meter:
         # From just before the period: what it has counted since then is of the period, whichever way a sample
         # on its edge falls, and periods add up without a rest.
         window = period.start - 1, period.end
         if machine.energy is not None:
-            track = tracks.of(machine.energy.row)
-            value = unrolled(track, machine.energy) * machine.energy.factor
-            return cls(Steps.of_samples(track.time, value, track.good, track.known).clipped(*window), True)
+            if counted is None or not counted.certain:
+                return cls(Steps.nothing(), True)
+            value = counted.total * machine.energy.factor
+            good = np.ones(len(value), np.bool_)
+            return cls(Steps.of_samples(counted.time, value, good, counted.good).clipped(*window), True)
         if machine.power is not None:
             return cls(tracks.of(machine.power.row).steps(machine.power.factor).clipped(*window), False)
         return cls(Steps.nothing(), False)
@@ -70,15 +78,3 @@ class _Meter:
         if not self.counts:
             return self.steps.within(stretches.clipped(period.start, period.end)).integral() / 3600
         return float((self.steps.at(stretches.end - 1) - self.steps.at(stretches.start)).sum())
-
-
-def unrolled(track: Track, each: Input) -> NDArray[np.float64]:
-    """A counter as if it had never fallen; NaN where it is not good. A fall that counted nothing leaves a plateau."""
-    result = np.full(len(track.value), np.nan)
-    value = track.value[track.good]
-    step = np.diff(value)
-    for row in np.flatnonzero(step < 0).tolist():  # rare
-        _, step[row] = fall(float(value[row]), float(value[row + 1]), each.tops, declared=each.declared)
-    if len(value):
-        result[track.good] = np.concatenate((value[:1], value[:1] + np.cumsum(step)))
-    return result

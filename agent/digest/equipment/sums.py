@@ -11,6 +11,9 @@ import msgspec
 
 from agent.digest.equipment.states import STATES
 
+ENERGY = "energy"
+"""Among what is ``unexplained``, beside the names of pieces."""
+
 
 class MachineSums(msgspec.Struct, frozen=True, kw_only=True):
     """Microseconds (``*_us``), pieces, kWh, and counts of events. None: not configured.
@@ -18,8 +21,10 @@ class MachineSums(msgspec.Struct, frozen=True, kw_only=True):
     ``planned_us``: planned busy time. ``unknown_us``: of it, without data. ``calendar``: whether there is one:
     without it the elements cover all time and ``planned_us`` is 0. ``ideal_us``: planned run time (PRI × PQ) of the
     pieces made in planned time that is known, as ``apt_us`` is. ``metered_kwh``: used in ``energy_known_us``, whatever
-    the state. ``flags``: counter anomalies by kind. ``key_process``: as configured. ``compared_kwh``: of a
-    main meter, while it and all its sub-meters were known (``compared_us``), and ``sub_kwh`` of these together.
+    the state. ``flags``: counter anomalies by kind. ``unexplained``: steps of counters of which nobody knows whether
+    they were counted, by what was counted: then how much it was is not known. ``key_process``: as configured.
+    ``compared_kwh``: of a main meter, while it and all its sub-meters were known (``compared_us``), and ``sub_kwh`` of
+    these together.
     """
 
     key_process: bool = False
@@ -46,6 +51,7 @@ class MachineSums(msgspec.Struct, frozen=True, kw_only=True):
     rework: float | None = None
     ideal_us: float | None = None
     flags: dict[str, int] = {}
+    unexplained: dict[str, int] = {}
     energy_basis: str = ""
     kwh: float = 0.0
     idle_kwh: float = 0.0

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from agent.digest.counters import Path
 from agent.digest.equipment.states import EXECUTING, FAULT, MAINTENANCE, OFF, SETUP, STANDBY, UNKNOWN
 from agent.digest.equipment.steps import Intervals, Steps
 
@@ -42,7 +43,9 @@ class Carry:
     gap_us: int = 0
     """Without data at the end; the open events go on if it stays short."""
     counters: Mapping[str, float] = field(default_factory=dict)
-    """Last good value of each counter, by :attr:`~agent.digest.equipment.spec.Input.key`."""
+    """Last good values, as versions before paths kept them; read where a gateway was updated while it did not see."""
+    paths: Mapping[str, Path] = field(default_factory=dict)
+    """Of each counter, by :attr:`~agent.digest.equipment.spec.Input.key`."""
     still_us: int = 0
     """Executing since the pieces' counter moved."""
     power_state: int = UNKNOWN

@@ -88,7 +88,7 @@ def test_the_table_of_the_configuration_holds_before_its_file(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"name": "gongfu.findings/2"}, 'findings.name: "gongfu.findings/2" is how the agent calls its own tables'),
+        ({"name": "gongfu.findings/3"}, 'findings.name: "gongfu.findings/3" is how the agent calls its own tables'),
         ({"name": "park findings"}, '"park findings" is no name with a version; such as "park.findings/1"'),
         ({"least_coverage": 80.0}, "findings.least_coverage: 80 is no share"),
         ({"rules": []}, ""),

@@ -14,16 +14,22 @@ from hypothesis import strategies as st
 from agent.config.model import EquipmentSection
 from agent.digest.additive import disagreements
 from agent.digest.build import build
+from agent.digest.counters import Rules
+from agent.digest.equipment.counts import from_counter
 from agent.digest.equipment.spec import Input, MachineSpec, compile_machines
-from agent.digest.equipment.submeters import Compared, compared
+from agent.digest.equipment.submeters import Compared
+from agent.digest.equipment.submeters import compared as compared_of
 from agent.digest.equipment.tracks import Tracks
 from agent.digest.report import Digest, encode
 from agent.digest.windows import SECOND, Period
 from tests.support.digest_plants import configuration, device, scenario, tag
 
 HOUR = 3600 * SECOND
-MAIN = MachineSpec(name="main", key_process=False, energy=Input(row=0, kind="counter"), sub_meters=("sub",))
-SUB = MachineSpec(name="sub", key_process=False, energy=Input(row=1, kind="counter"))
+RULES = Rules(interval=SECOND)
+MAIN = MachineSpec(
+    name="main", key_process=False, energy=Input(row=0, kind="counter", rules=RULES), sub_meters=("sub",)
+)
+SUB = MachineSpec(name="sub", key_process=False, energy=Input(row=1, kind="counter", rules=RULES))
 POWER = MachineSpec(name="sub", key_process=False, power=Input(row=1, kind="gauge"))
 BAD = 128
 
@@ -43,6 +49,16 @@ def tracks(*meters: Rows, known: tuple[int, int] = (-60, 3600)) -> Tracks:
         )
     made.scanned(np.zeros(1, np.intp), np.array([known[0] * SECOND]), np.array([known[1] * SECOND]))
     return made
+
+
+def compared(main: MachineSpec, subs: list[MachineSpec], meters: Tracks, period: Period) -> Compared:
+    """As in a digest, where the meters' counters have been read."""
+    counted = {
+        each.name: from_counter(each.energy.rules, meters.of(each.energy.row), period)
+        for each in (main, *subs)
+        if each.energy and each.energy.rules
+    }
+    return compared_of(main, subs, counted, meters, period)
 
 
 def ticking(seconds: int, kwh: float, start: float = 1000.0) -> Rows:
@@ -73,7 +89,11 @@ def test_a_meter_that_stands_still_has_used_nothing_and_is_known() -> None:
 
 def test_a_rollover_is_counted() -> None:
     rolling = msgspec.convert([(-60, 9999.0, 0), (600, 9999.5, 0), (1200, 0.5, 0)], Rows)
-    sub = MachineSpec(name="sub", key_process=False, energy=Input(row=1, kind="counter", tops=(1e4,), declared=True))
+    sub = MachineSpec(
+        name="sub",
+        key_process=False,
+        energy=Input(row=1, kind="counter", rules=Rules(interval=SECOND, tops=(1e4,), declared=True)),
+    )
     assert compared(MAIN, [sub], tracks(ticking(60, 2.0), rolling), Period(0, HOUR)).sub_kwh == 1.5
 
 

@@ -81,8 +81,13 @@ class _Here:
     def agent_stopped(self) -> Iterator[bool]:
         """Whether no agent runs; while the block lasts none can start then."""
         data_dir = Path(self.local.file.gateway.data_dir)
-        data_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
-        handle = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        try:
+            data_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
+            handle = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        except OSError as error:
+            raise GongfuError(
+                f"{data_dir / 'lock'}: {error.strerror}", remedy="run this with sudo, or as the agent's user"
+            ) from error
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
+
 from agent.cli.main import parser_for
+from agent.cli.times import nearest
 from agent.errors import GongfuError
 from agent.table import table
+from drivers.contract import Point
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -33,12 +37,12 @@ async def _read(path: Path, name: str, wanted: Sequence[str]) -> tuple[list[tupl
     configuration = load(path)
     devices = {device.name: device for device in configuration.devices}
     if name not in devices:
-        raise GongfuError(f"no device {name!r} in {path}", remedy=_nearest(name, list(devices)))
+        raise GongfuError(f"no device {name!r} in {path}", remedy=nearest(name, list(devices)))
     device = devices[name]
     tags = {tag.point.name: tag for tag in device.tags}
     for tag in wanted:
         if tag not in tags:
-            raise GongfuError(f"no tag {tag!r} on device {name}", remedy=_nearest(tag, list(tags)))
+            raise GongfuError(f"no tag {tag!r} on device {name}", remedy=nearest(tag, list(tags)))
     points = tuple(tag.point for tag in device.tags if not wanted or tag.point.name in wanted)
     data_dir = Path(configuration.file.gateway.data_dir)
     driver = create_driver(device, data_dir, lambda: time.time_ns() // 1000, {})
@@ -53,11 +57,22 @@ async def _read(path: Path, name: str, wanted: Sequence[str]) -> tuple[list[tupl
     for row, index in enumerate(samples.index.tolist()):
         tag_of = device.tags[index]
         code = int(samples.quality[row])
-        value = samples.text.get(row, f"{samples.value[row]:.9g}" if level(code) != "bad" else "–")
+        value = samples.text.get(row, shown(float(samples.value[row]), tag_of.point) if level(code) != "bad" else "–")
         rows[index] = (tag_of.point.name, value, tag_of.unit, " ".join(filter(None, (level(code), cause(code)))))
     return [rows[index] for index in sorted(rows)], bool((samples.quality >= 128).any())
 
 
-def _nearest(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"one of: {', '.join(known[:10])}"
+def shown(value: float, point: Point) -> str:
+    """The shortest text that is this value, as the device keeps it; a date as a date (UTC)."""
+    if point.type == "datetime":
+        try:
+            return datetime.fromtimestamp(value, UTC).isoformat(" ", "milliseconds").replace("+00:00", "Z")
+        except (ValueError, OverflowError, OSError):
+            return repr(value)
+    if value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    single = np.float32(value)
+    if np.isfinite(single) and float(single) == value:
+        return str(single)
+    # What was scaled has the digits of what it was scaled from.
+    return f"{value:.7g}" if point.type == "float32" else f"{value:.15g}"

@@ -30,6 +30,8 @@ MOST_DIGESTS = 500
 FOREVER = 2**62
 _AGO = re.compile(r"(\d{1,9})(s|m|h|d)")
 _UNIT_US = {"s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
+LATEST_US = 32_503_680_000_000_000
+"""The year 3000: later times are no request that anybody means."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Query = Mapping[str, str]
@@ -218,12 +220,15 @@ def _moment(query: Query, key: str, now_us: int, default: int) -> int:
     text = query.get(key, "").strip()
     if not text:
         return default
-    if ago := _AGO.fullmatch(text):
-        return now_us - int(ago[1]) * _UNIT_US[ago[2]]
     try:
-        # A plus sign arrives as a blank where the client did not quote it.
-        moment = datetime.fromisoformat(re.sub(r" (?=\d\d:?\d\d$)", "+", text))
-    except ValueError:
+        if ago := _AGO.fullmatch(text):
+            found = now_us - int(ago[1]) * _UNIT_US[ago[2]]
+        else:
+            # A plus sign arrives as a blank where the client did not quote it.
+            moment = datetime.fromisoformat(re.sub(r" (?=\d\d:?\d\d$)", "+", text))
+            found = ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // timedelta(microseconds=1)
+    except (ValueError, OverflowError):
         raise Refused(400, f'{key} must be like "2026-11-23T08:00:00Z", or "15m" for that long ago') from None
-    zoned = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return (zoned - _EPOCH) // timedelta(microseconds=1)
+    if not 0 <= found <= LATEST_US:
+        raise Refused(400, f"{key} must be from 1970 to 2999")
+    return found

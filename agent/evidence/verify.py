@@ -19,6 +19,9 @@ from agent.errors import GongfuError
 from agent.evidence.algorithm import ALGORITHM
 from agent.evidence.chain import GENESIS, digest_hash
 
+MOST_DIGITS = 15
+"""Of a digest's number."""
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -133,11 +136,18 @@ def _link_problem(read: _Read, before: _Read | None) -> str:
 def _digest_files(paths: Iterable[Path]) -> list[Path]:
     files: dict[Path, Path] = {}
     for path in paths:
-        found = [entry for entry in path.rglob("*.json") if entry.stem.isdigit()] if path.is_dir() else [path]
+        found = (
+            [entry for entry in path.rglob("*.json") if _number(entry.stem) is not None] if path.is_dir() else [path]
+        )
         if not found or not found[0].exists():
             raise GongfuError(f"no digest at {path}", remedy="name <seq>.json files, or a folder of them")
         files |= {each.resolve(): each for each in found}
     return list(files.values())
+
+
+def _number(text: str) -> int | None:
+    """The number of a digest, as it is written; None: it is none."""
+    return int(text) if len(text) <= MOST_DIGITS and text.isascii() and text.isdecimal() else None
 
 
 def _read(path: Path, keys: Sequence[OKPKey]) -> _Read:
@@ -149,13 +159,15 @@ def _read(path: Path, keys: Sequence[OKPKey]) -> _Read:
         return _Read(path, b"", problem=f"cannot be read: {error.strerror}")
     try:
         header = json.loads(body)["header"]
-        seq, previous = int(header["seq"]), str(header["previous"])
+        seq, previous = _number(str(header["seq"])), str(header["previous"])
         gateway, audience = str(header.get("gateway", "")), str(header.get("audience", ""))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return _Read(path, body, problem="not a digest: header.seq or header.previous is missing")
+    if seq is None:
+        return _Read(path, body, problem="not a digest: header.seq is no number of a digest")
     signer = signer_of(body, signed, keys)
     problem = ""
-    if path.stem.isdigit() and int(path.stem) != seq:
+    if _number(path.stem) not in (None, seq):
         problem = f"holds digest {seq}, which its name does not say"
     elif not signed:
         problem = f"its signature {signature.name} is missing"

@@ -51,6 +51,18 @@ def test_looking_where_nothing_ran_makes_nothing(tmp_path: Path, command: tuple[
     assert [path.name for path in tmp_path.iterdir()] == ["config.toml"]
 
 
+async def test_n14_a_tag_that_never_was_is_an_error_and_the_zone_is_named(tmp_path: Path) -> None:
+    config = write_config(tmp_path)
+    folder = Path(load(config).file.gateway.data_dir)
+    folder.mkdir()
+    await (await Store.open(folder / "buffer.db")).close()
+    done = gongfu_edge("export", "--tag", "no.such", "--config", str(config))
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (1, "", 1)
+    assert "no tag 'no.such'" in done.stderr and " → " in done.stderr
+    done = gongfu_edge("export", "--from", "06:48", "--to", "07:00", "--config", str(config))
+    assert done.returncode == 0 and "06:48:00" in done.stderr and "UTC" in done.stderr
+
+
 def test_a_missing_keys_file_is_named_plainly(tmp_path: Path) -> None:
     (tmp_path / "1.json").write_text("{}")
     done = gongfu_edge("digest", "verify", str(tmp_path), "--keys", str(tmp_path / "none.jwks"))

@@ -192,3 +192,14 @@ def test_two_chains_that_nothing_else_tells_apart_are_told_apart_by_their_folder
         keys = write_chain(tmp_path / name, identity, 3, note=name)
     found = verdicts(verify_paths([tmp_path], keys))
     assert len(found) == 2 and all(line.endswith("digests 1 to 3: ok") for line in found)
+
+
+@pytest.mark.parametrize("seq", ["1e999", "-1", "1.5", "true", "9" * 5000, '"²"', "[1]", "null"])
+def test_c_a_number_that_is_none_is_one_clear_line(tmp_path: Path, seq: str) -> None:
+    keys = write_chain(tmp_path, Identity.load_or_create(tmp_path / "identity"), 2)
+    body = f'{{"header": {{"seq": {seq}, "previous": "{GENESIS}"}}}}'
+    (tmp_path / "3.json").write_text(body)
+    (tmp_path / "².json").write_text(body)  # no digest by its name; verified where it is named
+    assert next(each.problem for each in verify_paths([tmp_path], keys) if not each.ok).startswith("not a digest")
+    (found,) = verify_paths([tmp_path / "².json"], keys)
+    assert found.problem.startswith("not a digest") and "\n" not in found.line()

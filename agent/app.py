@@ -123,7 +123,7 @@ class Agent:
         self.supervisor = Supervisor(self.supervision, [])
         gateway = Gateway(
             id=lambda: identity.gateway_id,
-            enrolled_admins=lambda: identity.enrolment.admins if identity.enrolment else {},
+            enrolled_admins=lambda: identity.enrolment.trusted_admins if identity.enrolment else {},
             decrypt=key.decrypt,
         )
         self.control = Control(self, journal, clock, gateway)

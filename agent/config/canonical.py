@@ -31,6 +31,7 @@ def canonical(file: FileSection, devices: Sequence[Device]) -> bytes:
     rollups = sorted(set(plain["digest"].pop("rollups")))
     if rollups != sorted(DigestSection().rollups):  # else the same as before there was such a key
         plain["digest"]["rollups"] = rollups
+    plain["remote"]["trust_file"] = str(file.remote.trust_path)
     plain["remote"]["allow"] = sorted(set(file.remote.allow))
     plain["device"] = [_device(each) for each in sorted(devices, key=lambda each: each.name)]
     plain["equipment"].sort(key=lambda each: each["name"])

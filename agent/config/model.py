@@ -130,12 +130,21 @@ class AudienceSection(_Section, frozen=True):
     max_bytes_per_day: ByteSize = ByteSize(50_000_000)
 
 
+TRUST_FILE = "/etc/gongfu-edge/admins.jwks"
+
+
 class RemoteSection(_Section, frozen=True):
     allow: tuple[Literal["device", "equipment", "digest", "platform"], ...] = ()
     probation: Seconds = Seconds(60)
-    trust_file: str = "/etc/gongfu-edge/admins.jwks"
+    trust_file: str = ""
+    """JWKS of administrators; empty: :data:`TRUST_FILE` where it is there, else what was accepted at enrolment."""
     prescriptions: bool | None = None
     """Whether the platform is asked for prescriptions; None: where any administrator is trusted."""
+
+    @property
+    def trust_path(self) -> Path:
+        """Where the administrators' list is."""
+        return Path(self.trust_file or TRUST_FILE)
 
 
 class BufferSection(_Section, frozen=True):

@@ -86,6 +86,10 @@ def verify(
     signers = signed_by(envelope, trust)
     if not trust.admins or len(signers) < trust.threshold:
         return not_trusted(envelope, signers, trust, "gongfu-edge admin sign --add")
+    new = read_trust(payload.trust) if payload.trust is not None else None
+    if new is not None and len(signed_by(envelope, new)) < new.threshold:
+        text = f"{len(signed_by(envelope, new))} of {new.threshold} signatures of the new administrators"
+        return Refusal("not_trusted", text, "let them sign it too: gongfu-edge admin sign --add")
     if not (payload.gateway_id == gateway_id if payload.gateway_id else selects(payload.selector, enterprise)):
         return Refusal("not_addressed", f"it is for {payload.target}, this is {gateway_id}")
     if now_us is None:

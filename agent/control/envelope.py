@@ -29,6 +29,8 @@ ALGORITHMS = (ALGORITHM, "Ed25519")
 LARGEST = 1_000_000
 """Bytes; no more than the transport takes in an answer."""
 MOST_SIGNATURES = 32
+MOST_TRIED = 64
+"""Signatures that are held against a key, of one document: each costs as much as the document is long."""
 UNTYPED = ("", "JOSE", "JOSE+JSON")
 """``typ`` of a configuration bundle: none, or that it is a JWS."""
 
@@ -99,14 +101,20 @@ def signed_by(envelope: Envelope[Any], trust: Trust, types: tuple[str, ...] = UN
 
     ``types``: what ``typ`` of a signature that counts may say.
     """
-    kids = set()
+    kids: set[str] = set()
+    tried = 0
     for signature in envelope.signatures:
         if signature.header.get("alg") not in ALGORITHMS or signature.header.get("typ", "") not in types:
             continue
         compact = f"{signature.protected}.{envelope.text}.{signature.signature}"
         kid = signature.header.get("kid", "")
         for admin in trust.by_kid(kid) if isinstance(kid, str) else ():
-            if admin.kid not in kids and _holds(compact, admin):
+            if admin.kid in kids:
+                continue
+            if tried == MOST_TRIED:
+                break
+            tried += 1
+            if _holds(compact, admin):
                 kids.add(admin.kid)
                 break
     return tuple(each for each in trust.admins if each.kid in kids)

@@ -12,6 +12,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 
+from agent.control.trust import Rotation
 from agent.errors import GongfuError
 from agent.evidence.files import make_folder, write_atomically
 
@@ -30,12 +31,16 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """Of the configuration that the attempt would have put in force; of the bundle where it came to none."""
     state: State = "UNSET"
     last_error: str = ""
+    by_engineer: bool = False
+    """Whether the last attempt was the local engineer's."""
     told: str = ""
     """The same as the platform is told it: codes, names and causes."""
     newest: int = 0
     """The highest revision that was ever verified: neither it nor an older one is taken again."""
     judged: str = ""
     """SHA-256 of the bundle that was judged last; it is not judged again."""
+    rotation: Rotation | None = None
+    """Administrators that a bundle brought; in one file with ``newest``, so that they take effect together."""
     locked_until_us: int = 0
     """The local engineer is at work until then (UTC microseconds)."""
 
@@ -104,7 +109,8 @@ class Journal:
             return None
         except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
             raise GongfuError(
-                f"{path} cannot be used: {error}", remedy="remove it: the local file alone is in force then"
+                f"{path} cannot be used: {error}",
+                remedy="compare the administrators' list, then remove it: the local file alone is in force then",
             ) from error
 
     def _write(self, path: Path, value: msgspec.Struct) -> None:

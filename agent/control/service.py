@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Awaitable, Callable, Hashable, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,13 +28,15 @@ from agent.control.dry_run import dry_run
 from agent.control.journal import Journal, Revision, Standing
 from agent.control.probation import Plant, delivering, probation
 from agent.control.reasons import Refusal
-from agent.control.trust import Trust, keep_trust, load_trust
+from agent.control.trust import Rotation, Trust, load_rotation, load_trust, rotation
 from agent.errors import ConfigurationInvalid, GongfuError
 
 log = logging.getLogger(__name__)
 
 SWITCH_BACK_S = 5.0
 """Between tries to go back when the disk does not even allow that."""
+NOTE_EVERY_S = 600.0
+"""Bundles that are refused are written down so often at most."""
 MOST_REPORTED = 200
 """Lines of a dry run that are kept."""
 
@@ -77,7 +80,7 @@ def compose(
     An attempt that a crash cut short is over: it failed, and that is written down. A revision that no longer
     fits the local file is left out, and that is said.
     """
-    standing = journal.standing()
+    standing = _still_true(journal, journal.standing(), local)
     if standing.state == "APPLYING":
         refusal = Refusal("crashed", f"the agent ended while revision {standing.attempted} was being tried")
         standing = _failed(journal, standing, refusal)
@@ -90,6 +93,19 @@ def compose(
         return made, standing
     log.error("revision %d is not in force any more, the local file is in force alone", standing.running)
     return local, _failed(journal, msgspec.structs.replace(standing, running=0), made)
+
+
+def _still_true(journal: Journal, standing: Standing, local: Configuration) -> Standing:
+    """Without the failure of what is in force now, or of an edit of the local file: whatever that says now is in force
+    with this start (N3)."""
+    if standing.state != "FAILED" or not (standing.by_engineer or standing.attempted_hash == local.hash):
+        return standing
+    state: Literal["APPLIED", "UNSET"] = "APPLIED" if standing.running else "UNSET"
+    standing = msgspec.structs.replace(
+        standing, state=state, last_error="", told="", by_engineer=False, attempted=standing.running, attempted_hash=""
+    )
+    journal.keep(standing)
+    return standing
 
 
 def overlaid(local: Configuration, overlay: Overlay, environ: Mapping[str, str]) -> Configuration | Refusal:
@@ -133,6 +149,7 @@ class Control:
         self._busy = asyncio.Lock()
         self._keeping = asyncio.Lock()
         self._held: bytes | None = None
+        self._noted_at = float("-inf")
         self._standing = journal.standing()
         self.changed = asyncio.Event()
         """Set when :attr:`standing` has changed; whoever waits for it clears it."""
@@ -164,19 +181,22 @@ class Control:
             await self.offer(self._held)
 
     async def _offer(self, data: bytes) -> Refusal | None:
-        file = self._plant.configuration.file
-        judged = await asyncio.to_thread(self._verify, data, file.enterprise)
+        enterprise = self._plant.configuration.file.enterprise
+        judged, name = await asyncio.to_thread(self._judge, data, enterprise)
         if isinstance(judged, Refusal):
-            if judged.code == "not_newer" and self._is_known(data):
+            if judged.code == "not_newer" and name == self._standing.judged:
                 return None
             self._held = data if judged.held else None
-            return await self._note(judged, _name_of(data))
+            return await self._note(judged, name)
         if self.locked:
             self._held = data
             return await self._note(Refusal("locked", "the local engineer is at work on this gateway"), judged.sha256)
         self._held = None
-        await asyncio.to_thread(self._keep_trust, judged)
         number = judged.payload.revision
+        try:
+            rotated = await asyncio.to_thread(self._rotation, judged)
+        except GongfuError as error:
+            return await self._note(Refusal("not_trusted", str(error), error.remedy), name)
         entry = Revision(
             revision=number,
             origin="platform",
@@ -188,10 +208,16 @@ class Control:
         # From here on a crash is a failed attempt, and told as one: the platform shall not wait for its end.
         await self._update(
             newest=number, attempted=number, attempted_hash=judged.sha256, judged=judged.sha256,
-            state="APPLYING", last_error="", told="",
+            state="APPLYING", last_error="", told="", by_engineer=False, rotation=rotated,
         )  # fmt: skip
+        if rotated is not None:
+            self._kept_trust.unlink(missing_ok=True)
         overlay = Overlay(judged.payload.config, f"revision {number}", self._gateway.decrypt)
         return await self._attempt(entry, overlay, running=number)
+
+    def _judge(self, data: bytes, enterprise: EnterpriseSection) -> tuple[Bundle | Refusal, str]:
+        """What a bundle is, and the hash of what it says; takes some time where somebody makes it long."""
+        return self._verify(data, enterprise), name_of(data)
 
     def _verify(self, data: bytes, enterprise: EnterpriseSection) -> Bundle | Refusal:
         try:
@@ -203,34 +229,47 @@ class Control:
 
     def trust(self) -> Trust:
         """The administrators whose signatures count. Raises GongfuError when their list cannot be used."""
-        return load_trust(self._trust_file, self._kept_trust, self._gateway.enrolled_admins())
+        kept = self._standing.rotation or load_rotation(self._kept_trust)
+        named = bool(self._plant.configuration.file.remote.trust_file)
+        return load_trust(self._trust_file, kept, self._gateway.enrolled_admins(), named=named)
 
     @property
     def _trust_file(self) -> Path:
-        return Path(self._plant.configuration.file.remote.trust_file)
+        return self._plant.configuration.file.remote.trust_path
 
     @property
     def _kept_trust(self) -> Path:
         return self._journal.folder / "admins.jwks"
 
-    def _keep_trust(self, bundle: Bundle) -> None:
+    def _rotation(self, bundle: Bundle) -> Rotation | None:
         new, number = bundle.payload.trust, bundle.payload.revision
-        if new is not None:
-            keep_trust(self._trust_file, self._kept_trust, new, number, self._gateway.enrolled_admins())
-            log.info("administrators were replaced by revision %d", bundle.payload.revision)
+        if new is None:
+            return self._standing.rotation
+        log.info("administrators are replaced by revision %d", number)
+        return rotation(self._trust_file, new, number, self._gateway.enrolled_admins())
 
     def _told(self, refusal: Refusal) -> str:
         # Who configures the devices is told of their tags anyhow.
         return refusal.told(with_tags="device" in self._plant.configuration.file.remote.allow)
 
-    def _is_known(self, data: bytes) -> bool:
-        return _name_of(data) == self._standing.judged
-
     async def _note(self, refusal: Refusal, name: str) -> Refusal:
         """A bundle that came to nothing before it was an attempt."""
         if self._standing.last_error != refusal.line():
             log.warning("configuration from the platform: %s", refusal.line())
-        await self._update(state="FAILED", last_error=refusal.line(), told=self._told(refusal), attempted_hash=name)
+        changes: dict[str, Any] = {"last_error": refusal.line(), "told": self._told(refusal), "attempted_hash": name}
+        standing = msgspec.structs.replace(self._standing, state="FAILED", by_engineer=False, **changes)
+        if standing == self._standing:
+            return refusal
+        # Whoever offers one bad bundle after the other shall not wear the disk out: the newest word is kept now and
+        # then, for what is forgotten by a restart is offered and refused again.
+        now = time.monotonic()
+        if now - self._noted_at >= NOTE_EVERY_S:
+            await self._update(state="FAILED", by_engineer=False, **changes)
+            self._noted_at = now
+            return refusal
+        async with self._keeping:
+            self._standing = msgspec.structs.replace(self._standing, state="FAILED", by_engineer=False, **changes)
+        self.changed.set()
         return refusal
 
     # -- from the local engineer ----------------------------------------------------------------------
@@ -241,6 +280,7 @@ class Control:
             running = self._standing.running
             entry = await asyncio.to_thread(self._journal.revision, running) if running else None
             overlay = Overlay(entry.config, f"revision {running}", self._gateway.decrypt) if entry else None
+            await self._update(by_engineer=True)
             return await self._attempt(None, overlay, running=running)
 
     async def roll_back(self, number: int) -> Refusal | None:
@@ -250,7 +290,7 @@ class Control:
             if number and entry is None:
                 return Refusal("invalid", f"revision {number} is not known here", "gongfu-edge config history")
             overlay = Overlay(entry.config, f"revision {number}", self._gateway.decrypt) if entry else None
-            await self._update(attempted=number)
+            await self._update(attempted=number, by_engineer=True)
             return await self._attempt(None, overlay, running=number)
 
     async def lock(self, until_us: int) -> None:
@@ -374,7 +414,8 @@ class Control:
                 self.changed.set()
 
 
-def _name_of(data: bytes) -> str:
+def name_of(data: bytes) -> str:
+    """SHA-256 of what a bundle says; empty where it is none."""
     from agent.control.bundle import read_envelope
 
     try:

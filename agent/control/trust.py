@@ -2,7 +2,7 @@
 
 A trust file is a JWKS with a member ``threshold`` (default 1). The local file, or what the platform
 answered at enrolment where there is none, is the base. A bundle that the threshold signed may carry a
-new list (rotation); it is kept beside the base's hash, so that whoever changes the local file wins.
+new list (rotation); it is kept with the base's hash, so that whoever changes the local file wins.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from joserfc.jwk import OKPKey
 
 from agent.control.strict import read_json
 from agent.errors import GongfuError
-from agent.evidence.files import make_folder, write_atomically
 
 MOST_ADMINS = 64
 LARGEST_FILE = 256 * 1024
@@ -90,7 +89,7 @@ def _read_admin(jwk: Any, position: int) -> Admin:
     return Admin(kid, key, name[:100], alias)
 
 
-class _Kept(msgspec.Struct, frozen=True):
+class Rotation(msgspec.Struct, frozen=True):
     """A list that came by rotation. ``over``: hash of the base that it was laid over."""
 
     over: str
@@ -98,16 +97,17 @@ class _Kept(msgspec.Struct, frozen=True):
     trust: dict[str, Any]
 
 
-def load_trust(local: Path, kept: Path, enrolled: Mapping[str, Any] | None = None) -> Trust:
-    """The list in force. Raises GongfuError when a file cannot be read or used.
+def load_trust(
+    local: Path, rotated: Rotation | None, enrolled: Mapping[str, Any] | None = None, *, named: bool = False
+) -> Trust:
+    """The list in force. Raises GongfuError when a file cannot be read or used, and nobody is trusted then.
 
-    ``local``: ``[remote] trust_file``; ``kept``: where a rotation was kept; ``enrolled``: the JWKS of
-    the platform's answer at enrolment, used where there is no local file. None of them: nobody is trusted.
+    ``local``: ``[remote] trust_file``; ``named``: whether it is named there, so that it must be there. ``enrolled``:
+    the JWKS that the operator accepted at enrolment, used where there is no local file. None of them: nobody.
     """
-    base = _base(local, enrolled)
-    rotated = _load_kept(kept)
+    base = _base(local, enrolled, named=named)
     if rotated is not None and rotated.over == _hash(base):
-        return _parsed(rotated.trust, str(kept))
+        return _parsed(rotated.trust, f"the administrators' list of revision {rotated.revision}")
     if not base:
         return Trust()
     try:
@@ -117,19 +117,22 @@ def load_trust(local: Path, kept: Path, enrolled: Mapping[str, Any] | None = Non
     return _parsed(value, str(local))
 
 
-def keep_trust(
-    local: Path, kept: Path, trust: Mapping[str, Any], revision: int, enrolled: Mapping[str, Any] | None = None
-) -> None:
-    """Keep the list that a verified bundle carried; in force until the local file changes."""
-    make_folder(kept.parent)
-    rotated = _Kept(_hash(_base(local, enrolled)), revision, dict(trust))
-    write_atomically(kept, msgspec.json.encode(rotated))
+def rotation(
+    local: Path, trust: Mapping[str, Any], revision: int, enrolled: Mapping[str, Any] | None = None
+) -> Rotation:
+    """The list that a verified bundle carries, to be kept; in force until the local file changes."""
+    return Rotation(_hash(_base(local, enrolled)), revision, dict(trust))
 
 
-def _base(local: Path, enrolled: Mapping[str, Any] | None) -> bytes:
+def _base(local: Path, enrolled: Mapping[str, Any] | None, *, named: bool = False) -> bytes:
     try:
         data = local.read_bytes()
     except FileNotFoundError:
+        if named:
+            raise GongfuError(
+                f"trust file {local} is missing, so no administrator is trusted",
+                remedy="put the administrators' list there, or correct [remote] trust_file",
+            ) from None
         return msgspec.json.encode(enrolled, order="deterministic") if enrolled else b""
     except OSError as error:
         raise GongfuError(
@@ -141,9 +144,10 @@ def _base(local: Path, enrolled: Mapping[str, Any] | None) -> bytes:
     return data
 
 
-def _load_kept(path: Path) -> _Kept | None:
+def load_rotation(path: Path) -> Rotation | None:
+    """What earlier versions kept in a file of its own. Raises GongfuError where it is damaged."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=_Kept)
+        return msgspec.json.decode(path.read_bytes(), type=Rotation)
     except FileNotFoundError:
         return None
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -11,7 +11,7 @@ import fcntl
 import logging
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,12 +33,34 @@ _KEY, _ENROLMENT = "key.json", "enrolment.json"
 
 
 class Enrolment(msgspec.Struct, frozen=True):
-    """What the platform knows this gateway as. ``admins``: JWKS of its administrators."""
+    """What the platform knows this gateway as. ``admins``: JWKS of its administrators; ``accepted``: fingerprints of
+    those whom the operator accepted."""
 
     gateway_id: str
     url: str
     admins: dict[str, Any] = {}
     enterprise: str = ""
+    accepted: tuple[str, ...] = ()
+
+    @property
+    def trusted_admins(self) -> dict[str, Any]:
+        """The list, where the operator accepted every one on it; else nobody is on it."""
+        try:
+            known = set(fingerprints(self.admins))
+        except ValueError:
+            return {}
+        return self.admins if known and known <= {*self.accepted} else {}
+
+
+def fingerprints(jwks: Any) -> list[str]:
+    """SHA-256 of each public key of a list, as RFC 7638 has it, in base64url. Raises ValueError where it is none."""
+    keys = jwks.get("keys") if isinstance(jwks, dict) else None
+    if not isinstance(keys, list):
+        raise ValueError("is no list of keys")
+    try:
+        return [str(OKPKey.import_key({"kty": "OKP", "crv": "Ed25519", "x": key["x"]}).thumbprint()) for key in keys]
+    except (JoseError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"holds a key that cannot be used: {error}") from error
 
 
 class Identity:
@@ -92,9 +114,11 @@ class Identity:
         self.enrolment = _load_enrolment(self._folder / self._file)
         return self.enrolment is not None
 
-    def save_enrolment(self, gateway_id: str, url: str, admins: dict[str, Any], enterprise: str = "") -> None:
-        """Keep what the platform answered."""
-        self.enrolment = Enrolment(gateway_id, url, admins, enterprise)
+    def save_enrolment(
+        self, gateway_id: str, url: str, admins: dict[str, Any], enterprise: str = "", accepted: Sequence[str] = ()
+    ) -> None:
+        """Keep what the platform answered, and which administrators the operator accepted."""
+        self.enrolment = Enrolment(gateway_id, url, admins, enterprise, tuple(accepted))
         write_atomically(self._folder / self._file, msgspec.json.encode(self.enrolment))
 
     def public_jwk(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +35,13 @@ def enroll(
     ca_file: str = "",
     proxy: str = "",
     audience: str = "",
+    accept: Callable[[Mapping[str, Any]], Sequence[str]] = lambda _admins: (),
 ) -> Enrolment:
     """Make the key in ``folder`` known to the platform at ``url`` and keep what it answers.
 
     ``encryption_key``: JWK of the key that secrets in this gateway's configuration are sealed for. ``audience``:
-    whose platform it is, where it is not the one that the gateway belongs to.
+    whose platform it is, where it is not the one that the gateway belongs to. ``accept``: asks the operator for the
+    fingerprints of those of the platform's administrators that are to be trusted; by itself none is.
 
     May be repeated: the same key and token get the same answer. Raises GongfuError; nothing is kept then.
     """
@@ -59,7 +61,8 @@ def enroll(
     body = msgspec.json.encode(disclosure.enrolment(request))
     answer = transport.request_now("POST", "/enrollments", disclosure.headers(headers), body)
     enrolled = _read(answer, transport.url)
-    identity.save_enrolment(enrolled.gateway_id, transport.url, enrolled.admins, enrolled.enterprise)
+    accepted = () if audience else accept(enrolled.admins)
+    identity.save_enrolment(enrolled.gateway_id, transport.url, enrolled.admins, enrolled.enterprise, accepted)
     assert identity.enrolment is not None  # just saved
     return identity.enrolment
 

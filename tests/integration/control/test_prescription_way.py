@@ -73,7 +73,7 @@ class Site:
         self.book = Prescriptions(folder / "prescriptions")
         addressee = Addressee(
             id=lambda: self.identity.gateway_id,
-            trust=lambda: load_trust(folder / "admins.jwks", folder / "kept"),
+            trust=lambda: load_trust(folder / "admins.jwks", None),
             zone=lambda: ZONE,
             wanted=lambda: None,
         )

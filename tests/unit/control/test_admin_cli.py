@@ -41,7 +41,7 @@ class Admin:
 
     def trusted(self) -> Trust:
         """The trust file as a gateway reads it."""
-        return load_trust(self.trust, self.folder / "kept")
+        return load_trust(self.trust, None)
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ class Admin:
 
     def trust(self, threshold: int = 1) -> Trust:
         """Whom the gateway trusts."""
-        found = load_trust(self.folder / "admins.jwks", self.folder / "kept")
+        found = load_trust(self.folder / "admins.jwks", None)
         return Trust(found.admins, threshold)
 
 

@@ -37,6 +37,7 @@ class NetServer:
         self._take, self._frame = FRAMERS[framer]
         self._udp = udp
         self._server: asyncio.Server | asyncio.DatagramTransport | None = None
+        self._refuses = False
         self._open: dict[asyncio.Task[None], asyncio.StreamWriter | None] = {}
 
     @property
@@ -46,6 +47,7 @@ class NetServer:
 
     async def start(self) -> None:
         """Listen."""
+        self._refuses = False
         loop = asyncio.get_running_loop()
         if self._udp:
             self._server, _ = await loop.create_datagram_endpoint(
@@ -58,6 +60,7 @@ class NetServer:
 
     async def refuse(self) -> None:
         """Accept nobody from now on; connections that are open stay."""
+        self._refuses = True
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -90,6 +93,9 @@ class NetServer:
         await self.stop()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._refuses:  # it waited to be accepted when the listener closed
+            writer.close()
+            return
         self.accepted += 1
         self._keep(asyncio.create_task(self._converse(reader, writer), name="modbus server"), writer)
 

@@ -13,6 +13,7 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from asyncua import ua
@@ -24,10 +25,12 @@ from asyncua.ua.uaerrors import UaStatusCodeError
 from drivers.contract import Context, DriverError, FailureKind
 from drivers.opcua import session
 from drivers.opcua.channel import connect, lifetime_s, open_channel, renew
+from drivers.opcua.clocks import difference
 from drivers.opcua.options import Options
 from drivers.opcua.reading import TooMuch, line, reading
+from drivers.opcua.remedies import remedy
 from drivers.opcua.security import explain, secure
-from drivers.opcua.status import quality, remedy
+from drivers.opcua.status import quality
 from drivers.opcua.transport import Transport
 from drivers.opcua.values import Refused
 from drivers.quality import Quality
@@ -51,6 +54,9 @@ FAILURES = (OSError, ValueError, UaStatusCodeError)
 """What a connection may raise where nobody made a mistake here."""
 TOO_MUCH = frozenset({0x80100000, 0x80B80000, 0x80B90000, 0x80080000, 0x80800000})
 """BadTooManyOperations, BadRequestTooLarge, BadResponseTooLarge, BadEncodingLimitsExceeded, BadTcpMessageTooLarge."""
+_SESSION_GONE = frozenset({0x80250000, 0x80260000, 0x80860000})
+"""BadSessionIdInvalid, BadSessionClosed, BadSecureChannelClosed."""
+_INVALID_TIMESTAMP = 0x80230000
 TOO_LARGE = 0x80B90000
 """BadResponseTooLarge."""
 
@@ -85,6 +91,14 @@ class Connection:
         protocol: Any = self._client.uaclient.protocol
         return protocol is None or protocol.transport is None
 
+    @property
+    def lost(self) -> bool:
+        """Whether the connection or the session ended while nobody asked for anything, and for no fault of its."""
+        protocol: Any = self._client.uaclient.protocol
+        failure = protocol.failure if protocol is not None else None
+        code = getattr(failure, "code", 0)
+        return code in _SESSION_GONE or (isinstance(failure, OSError) and not isinstance(failure, TimeoutError))
+
     # -- coming and going ----------------------------------------------------------------------------
 
     async def open(self) -> None:
@@ -99,7 +113,7 @@ class Connection:
                     self._plan_renewal(await open_channel(client))
                     granted_s = await session.enter(client, expected, options.username, options.password)
         except FAILURES as error:
-            raise explain(error, options, self._context) from error
+            raise explain(error, options, self._context, client) from error
         transport.trust()
         low, high = _QUIET_S
         # A server may name any number, or none at all.
@@ -144,7 +158,7 @@ class Connection:
         try:
             if now >= self._renew_at:
                 self._plan_renewal(0.0)
-                self._expect(renew(self._client), self._renewed)
+                self._expect(renew(self._client), lambda token: self._renewed(token, ask))
             if now >= self._protocol().sent_at + self._quiet_s:
                 self._expect(self.post(ask()), self._alive)
             self.keep_alive(ask)
@@ -166,8 +180,9 @@ class Connection:
         late = asyncio.get_running_loop().call_later(self.timeout_s, self._lose, TimeoutError("no answer"))
         answer.add_done_callback(came)
 
-    def _renewed(self, token: Any) -> None:
+    def _renewed(self, token: Any, ask: Callable[[], bytes]) -> None:
         self._plan_renewal(lifetime_s(token))
+        self.keep_alive(ask)
 
     def _alive(self, answer: Any) -> None:
         self.body(answer)
@@ -238,7 +253,7 @@ class Connection:
         if isinstance(error, TooMuch):
             return Fault(TOO_LARGE, self.where, service)
         if isinstance(error, UaStatusCodeError | Refused):
-            return Fault(int(error.code), self.where, service)
+            return self._fault(int(error.code), service)
         if not isinstance(error, FAILURES):
             return error
         self.broken = True
@@ -251,6 +266,15 @@ class Connection:
             message = (isinstance(error, OSError) and error.strerror) or line(error)
             quality, remedy = Quality.CONNECTION, "check address, network and whether the server runs"
         return DriverError(f"{self.where}: {message}", kind=FailureKind.TRANSIENT, quality=quality, remedy=remedy)
+
+    def _fault(self, code: int, service: str) -> Fault:
+        fault = Fault(code, self.where, service)
+        protocol: Any = self._client.uaclient.protocol
+        if code & 0xFFFF0000 == _INVALID_TIMESTAMP and protocol is not None:
+            ours = datetime.fromtimestamp(self._context.now() / 1e6, UTC)
+            told, fault.remedy = difference(protocol.server_time, ours)
+            fault.args = (f"{fault}: {told}",)
+        return fault
 
     @contextmanager
     def classified(self, service: str = "") -> Iterator[None]:

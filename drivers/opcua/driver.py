@@ -103,6 +103,9 @@ class OpcUaDriver:
         """What the points of a group are now; raises DriverError."""
         if self._connection is None or self._reading is None:
             raise DriverError(f"{self._options.endpoint}: not connected")
+        if self._connection.lost and self._reading.mode == "poll":
+            # The server was begun anew while nobody read: that is no reason for a bad sample.
+            await self.open()
         try:
             samples = await self._reading.read(group)
             if asyncio.get_running_loop().time() >= self._clock_at:

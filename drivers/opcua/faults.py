@@ -10,8 +10,9 @@ import numpy as np
 from drivers.contract import DriverError, FailureKind, PointGroup
 from drivers.opcua.columns import Columns
 from drivers.opcua.items import Item
+from drivers.opcua.remedies import remedy
 from drivers.opcua.rows import Rows
-from drivers.opcua.status import quality, remedy
+from drivers.opcua.status import quality
 from drivers.quality import Quality
 
 BAD = np.uint32(0x80000000)

@@ -10,8 +10,9 @@ from drivers.opcua.address import Address, BrowsePathAddress, Namespace, NodeAdd
 from drivers.opcua.client import TOO_MUCH, Connection, Fault, status_name
 from drivers.opcua.faults import Refusal
 from drivers.opcua.items import batches
+from drivers.opcua.remedies import remedy
 from drivers.opcua.services import NodeId, ServerFacts
-from drivers.opcua.status import quality, remedy
+from drivers.opcua.status import quality
 from drivers.quality import Quality
 
 PATHS = 500

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from drivers.contract import DriverError, FailureKind
+from drivers.opcua import remedies
+from drivers.opcua.clocks import difference
 from drivers.opcua.options import Options
 from drivers.quality import Quality
 
 _CHECK_USER = "check username and password, and that the server has this user"
+_NO_SERVER = "check that url is an OPC UA server's address; if it is, update the server"
 _ROOM = "close other clients, or raise the number of sessions in the server"
 
 _USER: dict[str, tuple[str, str]] = {
@@ -29,15 +34,23 @@ _TRUST: dict[str, str] = {
     "BadNoValidCertificates": "does not accept the gateway's certificate",
     "BadCertificateUriInvalid": "says that the certificate belongs to another application",
     "BadCertificateHostNameInvalid": "says that the certificate belongs to another host",
+    "BadCertificateIssuerUseNotAllowed": "does not accept the gateway's certificate for this use",
+    "BadCertificatePolicyCheckFailed": "does not accept the gateway's certificate under its own rules",
+    "BadCertificateRevocationUnknown": "cannot check whether the gateway's certificate was revoked",
+    "BadCertificateIssuerRevocationUnknown": "cannot check whether the gateway's certificate was revoked",
+    "BadCertificateRevoked": "has revoked the gateway's certificate",
+    "BadCertificateIssuerRevoked": "has revoked the gateway's certificate",
 }
 """Needs a person: the server has to be told to trust the gateway."""
 
+_CLOCKS: dict[str, str] = {
+    "BadInvalidTimestamp": "refuses the time of our requests",
+    "BadCertificateTimeInvalid": "says that the gateway's certificate is not valid at this time",
+    "BadCertificateIssuerTimeInvalid": "says that the gateway's certificate is not valid at this time",
+}
+"""The clocks differ."""
+
 _OTHER: dict[str, tuple[str, str, FailureKind]] = {
-    "BadCertificateTimeInvalid": (
-        "says that the gateway's certificate is not valid at this time",
-        "set the server's clock and the gateway's",
-        FailureKind.PERMANENT,
-    ),
     "BadSecurityPolicyRejected": (
         "refuses this security policy",
         'write security = "auto"',
@@ -60,10 +73,20 @@ _OTHER: dict[str, tuple[str, str, FailureKind]] = {
     "BadServerHalted": ("is stopped", "start the server", FailureKind.TRANSIENT),
     "BadShutdown": ("is shutting down", "wait for it, or start the server", FailureKind.TRANSIENT),
     "BadServiceUnsupported": ("has no such service", "update the server", FailureKind.PERMANENT),
+    "BadTcpMessageTypeInvalid": ("does not understand our greeting", _NO_SERVER, FailureKind.TRANSIENT),
+    "BadProtocolVersionUnsupported": ("does not speak our version", "update the server", FailureKind.PERMANENT),
 }
 
 
-def refused(error: BaseException, options: Options, folder: Path | None, place: str) -> DriverError:
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """What two clocks told; ``server`` is None where it did not say."""
+
+    server: datetime | None
+    ours: datetime
+
+
+def refused(error: BaseException, options: Options, folder: Path | None, place: str, clocks: Clocks) -> DriverError:
     """A failure to connect as the operator shall read it. ``folder``: where the gateway's certificate is."""
     if isinstance(error, DriverError):
         return error
@@ -78,6 +101,12 @@ def refused(error: BaseException, options: Options, folder: Path | None, place: 
     if name in _OTHER:
         what, remedy, kind = _OTHER[name]
         return DriverError(f"{place} {what}", kind=kind, quality=Quality.REFUSED, remedy=remedy)
+    if name in _CLOCKS:
+        told, remedy = difference(clocks.server, clocks.ours)
+        return DriverError(f"{place} {_CLOCKS[name]}: {told}", quality=Quality.REFUSED, remedy=remedy)
+    if (code := getattr(error, "code", None)) is not None:
+        said = f"{place} refuses the connection: {name}"
+        return DriverError(said, quality=Quality.REFUSED, remedy=remedies.remedy(int(code)))
     return _unreachable(error, options, folder, place)
 
 
@@ -95,7 +124,7 @@ def _unreachable(error: BaseException, options: Options, folder: Path | None, pl
         what, remedy = f"cannot be reached: {reason}", "check cable, address and port"
     else:
         reason = " ".join(str(error).split()) or type(error).__name__
-        what, remedy = f"gave an answer that is not understood: {reason[:200]}", "is it an OPC UA server?"
+        what, remedy = f"gave an answer that is not understood: {reason[:200]}", _NO_SERVER
         return DriverError(f"{place} {what}", quality=Quality.MALFORMED, remedy=remedy)
     return DriverError(f"{place} {what}", remedy=remedy)
 

@@ -28,8 +28,9 @@ from drivers.opcua.channel import connect, open_channel
 from drivers.opcua.endpoints import choose, encrypts_passwords, name_of
 from drivers.opcua.options import Options
 from drivers.opcua.reading import line, reading
-from drivers.opcua.refusals import refused
+from drivers.opcua.refusals import Clocks, refused
 from drivers.opcua.session import Expected, leading_certificate, password_readable
+from drivers.opcua.transport import Transport
 from drivers.quality import Quality
 
 _CLASSES: dict[str, type[security_policies.SecurityPolicy]] = {
@@ -47,7 +48,7 @@ async def secure(client: Client, options: Options, context: Context) -> Expected
     """
     place = options.place
     who = _token_type(options)
-    offer = choose(await _endpoints(options), options.wanted, who, place)
+    offer = choose(await _endpoints(options, context), options.wanted, who, place)
     _keep_path(client, options, offer)
     await _set_user(client, options)
     client.name = client.description = trust.NAME
@@ -104,12 +105,17 @@ async def _secured(
     return certificate, f"{policy}, {offer.SecurityMode.name}"
 
 
-def explain(error: BaseException, options: Options, context: Context) -> DriverError:
-    """What a failure to connect means, with its remedy."""
-    return refused(error, options, context.state_dir, options.place)
+def explain(
+    error: BaseException, options: Options, context: Context, client: Client, *, securing: bool = True
+) -> DriverError:
+    """What a failure to connect means, with its remedy. ``securing``: it may be about our certificate."""
+    protocol = client.uaclient.protocol
+    server = protocol.server_time if isinstance(protocol, Transport) else None
+    clocks = Clocks(server, datetime.fromtimestamp(context.now() / 1e6, UTC))
+    return refused(error, options, context.state_dir if securing else None, options.place, clocks)
 
 
-async def _endpoints(options: Options) -> list[ua.EndpointDescription]:
+async def _endpoints(options: Options, context: Context) -> list[ua.EndpointDescription]:
     client = Client(options.endpoint, timeout=options.timeout_s)
     client.uaclient.pre_request_hook = None
     try:
@@ -121,7 +127,7 @@ async def _endpoints(options: Options) -> list[ua.EndpointDescription]:
                 await client.close_secure_channel()
                 return found
     except (OSError, ValueError, UaStatusCodeError) as error:
-        raise refused(error, options, None, options.place) from error
+        raise explain(error, options, context, client, securing=False) from error
     finally:
         if client.uaclient.protocol is not None and client.uaclient.protocol.transport is not None:
             client.uaclient.protocol.transport.abort()

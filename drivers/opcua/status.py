@@ -70,16 +70,6 @@ _CAUSES: Mapping[Quality, tuple[int, ...]] = {
 }
 _BY_CODE = {code: quality for quality, codes in _CAUSES.items() for code in codes}
 
-_REMEDIES: Mapping[Quality, str] = {
-    Quality.TIMEOUT: "check the link between the server and its device",
-    Quality.CONNECTION: "check the link between the server and its device",
-    Quality.REFUSED: "let this user read the node, or see the server's limits and licence",
-    Quality.ADDRESS: 'see what the server has with "gongfu-edge browse DEVICE"',
-    Quality.INVALID: "the server has no value for this node; see at the machine",
-    Quality.DECODE: "see the node's data type on the server",
-    Quality.DEVICE: "see the server's or the machine's own diagnosis",
-}
-
 
 def quality(status: int) -> Quality:
     """The quality of a value that has this status code."""
@@ -95,11 +85,6 @@ def qualities(status: Statuses) -> NDArray[np.uint8]:
         return np.zeros(len(status), np.uint8)
     codes, where = np.unique(status, return_inverse=True)
     return np.array([quality(int(code)) for code in codes], np.uint8)[where]
-
-
-def remedy(status: int) -> str:
-    """What the plant engineer can do about a bad status code."""
-    return _REMEDIES.get(quality(status), "see the server's own diagnosis")
 
 
 def overflowed(status: Statuses) -> NDArray[np.bool_]:

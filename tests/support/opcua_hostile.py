@@ -6,7 +6,7 @@ It speaks without security and honestly, until a test gives it other answers::
         ...   # server.url, server.requests
 
 An answer is a structure of the library, bytes that stand for the whole message body, a :class:`Raw` that is
-sent as it stands, an iterator of such, or None for no answer at all.
+sent as it stands, an iterator of such, a future of any of them, or None for no answer at all.
 """
 
 from __future__ import annotations
@@ -132,6 +132,18 @@ class _Client:
             answer = ua.ServiceFault()
             answer.ResponseHeader.ServiceResult = ua.StatusCode(ua.UInt32(getattr(ua.StatusCodes, refused.name)))
             answer.ResponseHeader.Timestamp = refused.at or datetime.now(UTC)
+        if isinstance(answer, asyncio.Future):
+            answer.add_done_callback(lambda done: self._later(done, request, sequence, kind))
+            return
+        await self._finish(answer, request, sequence, kind)
+
+    def _later(self, done: asyncio.Future[Any], request: Any, sequence: Any, kind: bytes) -> None:
+        if not done.cancelled():
+            task = asyncio.ensure_future(self._finish(done.result(), request, sequence, kind))
+            self._server._tasks.add(task)
+            task.add_done_callback(self._server._tasks.discard)
+
+    async def _finish(self, answer: Any, request: Any, sequence: Any, kind: bytes) -> None:
         if answer is None:
             return
         if isinstance(answer, Iterator):
@@ -146,10 +158,11 @@ class _Client:
         await self.send(answer)
 
     async def send(self, data: bytes) -> None:
-        for at in range(0, len(data), 65536):
-            self._writer.write(data[at : at + 65536])
-            await self._writer.drain()
-            self._server.sent += len(data[at : at + 65536])
+        with contextlib.suppress(ConnectionError):
+            for at in range(0, len(data), 65536):
+                self._writer.write(data[at : at + 65536])
+                await self._writer.drain()
+                self._server.sent += len(data[at : at + 65536])
 
     def message(self, body: bytes, number: int, kind: bytes) -> bytes:
         parts = [body[at : at + 60_000] for at in range(0, max(1, len(body)), 60_000)]
@@ -269,3 +282,79 @@ HONEST: dict[str, Callable[..., Any]] = {
     "Read": read,
 }
 """What it answers unless a test says otherwise; everything else is refused."""
+
+
+class Telling:
+    """A subscription: everything is notified once, and the server's clock with every notification.
+
+    ``publishing_s``, ``sampling_s``: what it revises intervals to; None: what is asked for. ``room``: monitored
+    items that it has room for. :attr:`services` are the answers of a :class:`Hostile`.
+    """
+
+    def __init__(self, publishing_s: float | None = None, sampling_s: float | None = None, room: int = 10_000) -> None:
+        self.publishing_s, self.sampling_s, self.room = publishing_s, sampling_s, room
+        self.asked: dict[int, ua.MonitoredItemCreateRequest] = {}
+        """Client handle → what was asked for."""
+        self.wanted: list[float] = []
+        """Publishing intervals that were asked for, in seconds."""
+        self._news: list[int] = []
+        self._sequence = self._generation = 0
+        self._interval_s = 1.0
+
+    @property
+    def services(self) -> dict[str, Callable[..., Any]]:
+        """By name."""
+        return {
+            "CreateSubscription": self._create,
+            "CreateMonitoredItems": self._monitor,
+            "DeleteMonitoredItems": lambda _: ua.DeleteMonitoredItemsResponse(),
+            "Publish": self._publish,
+        }
+
+    def _create(self, request: Any) -> Any:
+        made, asked = ua.CreateSubscriptionResponse(), request.Parameters
+        self._generation += 1
+        self.asked, self._news, self._sequence = {}, [], 0
+        self.wanted.append(asked.RequestedPublishingInterval / 1000)
+        self._interval_s = self.publishing_s or self.wanted[-1]
+        made.Parameters.SubscriptionId, made.Parameters.RevisedPublishingInterval = 1, self._interval_s * 1000
+        made.Parameters.RevisedMaxKeepAliveCount = asked.RequestedMaxKeepAliveCount
+        return made
+
+    def _monitor(self, request: Any) -> Any:
+        made = ua.CreateMonitoredItemsResponse()
+        for item in request.Parameters.ItemsToCreate:
+            result, asked = ua.MonitoredItemCreateResult(), item.RequestedParameters
+            if len(self.asked) >= self.room:
+                result.StatusCode = ua.StatusCode(ua.UInt32(ua.StatusCodes.BadTooManyMonitoredItems))
+            else:
+                self.asked[asked.ClientHandle] = item
+                self._news.append(asked.ClientHandle)
+                result.MonitoredItemId = asked.ClientHandle + 100
+                result.RevisedSamplingInterval = (self.sampling_s or asked.SamplingInterval / 1000) * 1000
+            made.Results.append(result)
+        return made
+
+    def _publish(self, _: Any) -> Any:
+        loop = asyncio.get_running_loop()
+        answer, generation = loop.create_future(), self._generation
+
+        def tell() -> None:
+            answer.set_result(self._notification() if generation == self._generation else None)
+
+        loop.call_later(self._interval_s, tell)
+        return answer
+
+    def _notification(self) -> Any:
+        made, change = ua.PublishResponse(), ua.DataChangeNotification()
+        news, self._news = self._news, []
+        clocks = [handle for handle, item in self.asked.items() if item.ItemToMonitor.NodeId.NamespaceIndex == 0]
+        for handle in dict.fromkeys([*news, *clocks]):
+            change.MonitoredItems.append(
+                ua.MonitoredItemNotification(handle, value(self.asked[handle].ItemToMonitor.NodeId))
+            )
+        self._sequence += 1
+        made.Parameters.SubscriptionId, made.Parameters.MoreNotifications = 1, False
+        made.Parameters.NotificationMessage.SequenceNumber = self._sequence
+        made.Parameters.NotificationMessage.NotificationData = [change]
+        return made

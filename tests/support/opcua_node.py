@@ -89,9 +89,16 @@ class NodeServer:
     def start(self, **plan: Any) -> None:
         """Start it, with everything at its first value; blocks for seconds."""
         self._plan |= plan
-        command = ["node", str(HERE / "server.js"), str(self._folder), str(self._folder / "pki"), str(self.port)]
+        self._run("server.js", self._folder / "pki", json.dumps(self._plan))
+
+    def start_as_documented(self, pki: Path) -> None:
+        """Start one that knows nothing of a plan; ``pki``: its folder of keys and trusted certificates."""
+        self._run("documented.js", pki)
+
+    def _run(self, script: str, pki: Path, *arguments: str) -> None:
+        command = ["node", str(HERE / script), str(self._folder), str(pki), str(self.port), *arguments]
         pipe = subprocess.PIPE
-        self._process = subprocess.Popen([*command, json.dumps(self._plan)], stdin=pipe, stdout=pipe)
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe)
         self._answer(START_S)
 
     def do(self, name: str, /, **arguments: Any) -> Any:
@@ -125,6 +132,17 @@ def node_server(*nodes: dict[str, Any], **plan: Any) -> Iterator[NodeServer]:
     made = NodeServer(node_modules(), nodes, plan)
     try:
         made.start()
+        yield made
+    finally:
+        made.kill()
+
+
+@contextlib.contextmanager
+def documented_server(pki: Path) -> Iterator[NodeServer]:
+    """A server as node-opcua's documentation starts it."""
+    made = NodeServer(node_modules(), (), {})
+    try:
+        made.start_as_documented(pki)
         yield made
     finally:
         made.kill()

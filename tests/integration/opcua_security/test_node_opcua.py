@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from drivers.browsing import Tree, Wanted
-from drivers.contract import FailureKind
+from drivers.contract import DriverError, FailureKind, Point, PointGroup
 from drivers.opcua import DRIVER, Options
 from drivers.opcua import browse as browsing
+from drivers.opcua.driver import OpcUaDriver
 from drivers.quality import Quality
-from tests.support.opcua_node import NodeServer, node_server
+from tests.support.opcua_node import NodeServer, documented_server, node_server
 from tests.support.opcua_secure import connected, context, failure
 from tests.support.opcua_servers import LAB
 
@@ -51,3 +52,44 @@ async def test_long_lists_come_in_parts(monkeypatch: pytest.MonkeyPatch) -> None
     assert [item.place for item in parts.items] == [item.place for item in whole.items]
     values = {item.name: item.value for item in parts.items if item.name.startswith("v")}
     assert values == {f"v{number:02}": str(number) for number in range(40)}
+
+
+@pytest.mark.timeout(120)
+async def test_n1_n2_a_server_as_its_documentation_starts_it(tmp_path: Path) -> None:
+    """It trusts nobody yet: the file to be trusted is named. Without security a device without tags is up."""
+    with documented_server(tmp_path / "pki") as server:
+        url = f"opc.tcp://127.0.0.1:{server.port}"
+        for security in ("auto", "Aes128_Sha256_RsaOaep", "Basic256Sha256:Sign"):
+            folder = tmp_path / security.replace(":", "-")
+            folder.mkdir()
+            for trusting in (True, False):
+                connection = Options(url=url, security=security)
+                error = await failure(connection, context(folder, trust=trusting))
+                assert (error.kind, error.quality) == (FailureKind.PERMANENT, Quality.REFUSED)
+                assert "does not trust the gateway's certificate" in str(error)
+                assert str(folder / "application.der") in error.remedy
+                assert DRIVER.browse is not None
+                with pytest.raises(DriverError) as browsing_failed:
+                    await DRIVER.browse(connection, context(folder), Wanted())
+                assert browsing_failed.value.remedy == error.remedy
+        for mode in ("subscribe", "auto", "poll"):
+            device = OpcUaDriver(Options(url=url, security="none", mode=mode), [], context(tmp_path))
+            try:
+                await device.open()
+                assert device.observations()["mode"] == ("poll" if mode == "poll" else "subscribe")
+                assert not (await device.read(PointGroup((), 1.0))).faults
+            finally:
+                await device.close()
+
+
+async def test_n2_a_device_all_of_whose_nodes_are_unknown_is_up_and_says_which(tmp_path: Path) -> None:
+    """The same kind: nothing is monitored, so nothing can be waited for."""
+    point = Point(index=0, name="gone", address="ns=1;s=Gone")
+    with node_server(LOAD) as server:
+        device = OpcUaDriver(Options(url=server.url, security="none"), [point], context(tmp_path))
+        try:
+            await device.open()
+            (fault,) = (await device.read(PointGroup((point,), 1.0))).faults
+            assert fault.quality is Quality.ADDRESS
+        finally:
+            await device.close()

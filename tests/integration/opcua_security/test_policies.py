@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from asyncua import ua
 
-from drivers.contract import FailureKind
+from drivers.contract import Context, FailureKind
 from drivers.opcua import trust
 from drivers.opcua.options import Options
 from tests.support.opcua_secure import Pair, Users, connected, context, failure, serving
@@ -97,8 +97,8 @@ async def test_an_endpoint_stripped_from_the_list_is_noticed(
 
     honest = security._endpoints
 
-    async def stripped(options: Options) -> list[ua.EndpointDescription]:
-        return [each for each in await honest(options) if each.SecurityMode == ua.MessageSecurityMode.Sign]
+    async def stripped(options: Options, context: Context) -> list[ua.EndpointDescription]:
+        return [each for each in await honest(options, context) if each.SecurityMode == ua.MessageSecurityMode.Sign]
 
     async with serving((P.Basic256Sha256_Sign, P.Basic256Sha256_SignAndEncrypt), pair) as (_, url):
         monkeypatch.setattr(security, "_endpoints", stripped)

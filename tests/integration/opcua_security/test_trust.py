@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from drivers.contract import FailureKind
+from drivers.contract import Context, FailureKind
 from drivers.opcua import security, trust
 from drivers.opcua.options import Options
 from tests.support.opcua_secure import Pair, connected, context, failure, serving
@@ -119,8 +119,8 @@ async def test_without_a_folder_there_is_no_security_and_it_is_said(tmp_path: Pa
 async def test_what_is_no_rsa_certificate_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     honest, shown = security._endpoints, [b""]
 
-    async def endpoints(options: Options) -> list[ua.EndpointDescription]:
-        found = await honest(options)
+    async def endpoints(options: Options, context: Context) -> list[ua.EndpointDescription]:
+        found = await honest(options, context)
         for each in found:
             each.ServerCertificate = shown[0]
         return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 from asyncua import ua
 
 from drivers.contract import FailureKind
@@ -75,6 +76,52 @@ async def test_a_password_that_would_travel_readable_is_not_sent(tmp_path: Path)
         assert error.remedy
         assert PASSWORD.encode() not in sent
     assert users.seen == []
+
+
+async def test_f42_a_readable_password_is_an_explicit_choice_of_each_device(tmp_path: Path) -> None:
+    """LibUA#79: an M241 takes nothing else."""
+    for pair in (None, Pair.make()):
+        users = Users()
+        async with (
+            serving((P.NoSecurity,), pair, users=users) as (server, _),
+            tapped(server.endpoint.port) as (port, sent),
+        ):
+            error = await failure(by_name(port), context(tmp_path))
+            assert "plaintext_password = true" in error.remedy
+            assert PASSWORD.encode() not in sent
+            chosen = msgspec.structs.replace(by_name(port), plaintext_password=True)
+            async with connected(chosen, context(tmp_path)):
+                pass
+            assert PASSWORD.encode() in sent
+        assert users.seen == [("operator", PASSWORD)]
+
+
+async def test_f42_the_choice_changes_nothing_where_passwords_can_be_encrypted(tmp_path: Path) -> None:
+    users = Users()
+    async with (
+        serving((P.NoSecurity, P.Basic256Sha256_SignAndEncrypt), Pair.make(), users=users) as (server, _),
+        tapped(server.endpoint.port) as (port, sent),
+        connected(msgspec.structs.replace(by_name(port), plaintext_password=True), context(tmp_path)),
+    ):
+        pass
+    assert users.seen == [("operator", PASSWORD)]
+    assert PASSWORD.encode() not in sent
+
+
+async def test_b7_a_password_needs_a_pinned_certificate_where_nothing_else_is_secured(tmp_path: Path) -> None:
+    users = Users()
+    async with serving((P.NoSecurity, P.Basic256Sha256_SignAndEncrypt), Pair.make(), users=users) as (server, _):
+        port = server.endpoint.port
+        error = await failure(by_name(port), context(tmp_path))
+        assert error.kind is FailureKind.PERMANENT
+        assert "not trusted yet" in str(error)
+        assert "--trust" in error.remedy
+        assert users.seen == []
+        async with connected(by_name(port), context(tmp_path, trust=True)):
+            pass
+        async with connected(by_name(port), context(tmp_path)):
+            pass
+    assert users.seen == [("operator", PASSWORD)] * 2
 
 
 async def test_a_user_by_certificate(tmp_path: Path) -> None:

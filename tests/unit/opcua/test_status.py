@@ -8,7 +8,7 @@ from asyncua.ua.status_codes import StatusCodes
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.opcua.status import overflowed, qualities, quality, remedy
+from drivers.opcua.status import overflowed, qualities, quality
 from drivers.quality import Quality
 
 
@@ -70,8 +70,3 @@ def test_many_at_once_are_as_one_by_one(codes: list[int]) -> None:
 
 def test_reserved_severity_is_bad() -> None:
     assert quality(0xC0000000).level == "bad"
-
-
-def test_a_bad_status_has_a_remedy() -> None:
-    assert "browse" in remedy(StatusCodes.BadNodeIdUnknown)
-    assert all(remedy(code << 16) for code in range(0x8000, 0x8200))

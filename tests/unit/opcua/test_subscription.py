@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -57,6 +59,18 @@ class Wire:
 
 class _Nowhere:
     where = "plc"
+    posted = 0
+
+    def post(self, request: bytes) -> asyncio.Future[Any]:
+        self.posted += 1
+        return asyncio.get_running_loop().create_future()
+
+    def head(self, type_id: int, timeout_s: float) -> bytes:
+        return b""
+
+    def body(self, answer: Any) -> Any:
+        return answer
+
     ended = broken = False
 
     def classified(self, service: str) -> Any:
@@ -159,3 +173,50 @@ async def test_a_refused_filter_is_left_out_and_a_refused_node_isolated(monkeypa
 
     made, refused = await monitored(monkeypatch, create)
     assert (sorted(made), refused) == ([0, 1, 2, 4], {3: 0x80340000})
+
+
+async def storm(monkeypatch: pytest.MonkeyPatch, answers: Callable[[int], Any]) -> int:
+    """How often a server is asked that answers each of 2000 requests at once."""
+    wire = Wire(monkeypatch)
+    wire.made._ask()
+    for number in range(2000):
+        if not wire.made._outstanding:
+            break
+        arrived = answers(number)
+        future = asyncio.get_running_loop().create_future()
+        if isinstance(arrived, Exception):
+            future.set_exception(arrived)
+        else:
+            future.set_result(arrived)
+        wire.made._answered(future)
+    assert wire.made._failure is None
+    return cast("_Nowhere", wire.made._connection).posted
+
+
+@pytest.mark.parametrize("kind", ["keep-alives", "numbered keep-alives", "notifications", "time-outs"])
+async def test_a8_a_server_that_answers_at_once_for_ever_is_not_asked_for_ever(
+    monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    def answers(number: int) -> Any:
+        if kind == "time-outs":
+            return Fault(0x800A0000, "plc", "Publish")
+        return answer(
+            number + 1 if kind == "notifications" else 7 * (kind != "keep-alives"), keep_alive=kind != "notifications"
+        )
+
+    assert await storm(monkeypatch, answers) < 150
+
+
+async def test_a8_parts_of_one_large_notification_are_fetched_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answers(number: int) -> Publish:
+        return replace(answer(number + 1), more=True, items=Columns.blank(20))
+
+    assert await storm(monkeypatch, answers) > 400
+
+
+async def test_a8_lost_notifications_are_bounded_however_they_are_claimed(monkeypatch: pytest.MonkeyPatch) -> None:
+    wire = Wire(monkeypatch)
+    wire.arrive(1)
+    with pytest.raises(DriverError, match="lost"):
+        for gap in range(1, 50):
+            wire.arrive(1 + gap * 60)

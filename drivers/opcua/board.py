@@ -20,6 +20,8 @@ from drivers.quality import Quality
 
 MOST_ROWS = 200_000
 """Rows kept for a group that is not asked for; beyond it only the latest of each point stay."""
+_CHARACTERS = 64
+"""Of a text: so many weigh as much as a row."""
 BAD = int(Quality.BAD)
 
 
@@ -81,7 +83,7 @@ class Board:
                 return
             rows = rows if mine.all() else _where(rows, mine)
         pending.blocks.append((rows, time))
-        pending.count += len(rows)
+        pending.count += len(rows) + sum(map(len, rows.text.values())) // _CHARACTERS
         if pending.count > MOST_ROWS:
             self._thin(pending)
 

@@ -21,6 +21,8 @@ CLOCK_S = 60.0
 _REFUSALS = frozenset({0x800B0000, 0x80400000, 0x803D0000, 0x801F0000, 0x80770000})
 """BadServiceUnsupported, BadNotImplemented, BadNotSupported, BadUserAccessDenied, BadTooManySubscriptions."""
 _FULL = 0x80770000
+_NEVER = frozenset({0x800B0000, 0x80400000, 0x803D0000})
+"""BadServiceUnsupported, BadNotImplemented, BadNotSupported: no server learns it but by an update."""
 
 
 class OpcUaDriver:
@@ -31,7 +33,8 @@ class OpcUaDriver:
         self._connection: Connection | None = None
         self._reading: Polling | Watching | None = None
         self._facts: ServerFacts | None = None
-        self._learned = Learned()
+        self._learned: Learned | None = None
+        self._kept: dict[str, Any] = {}
         self._opened = 0
         self._fallback: DriverError | None = None
         """Why it is polled where it was to be subscribed."""
@@ -41,29 +44,46 @@ class OpcUaDriver:
     async def open(self) -> None:
         """Connect with a new client, and subscribe; raises DriverError."""
         await self.close()
+        learned = self._recall()
         connection = self._connection = Connection(self._options, self._context)
         try:
             await connection.open()
             services.keep_alive(connection)
             self._facts = await services.ask_facts(connection)
-            self._reading = await self._begin(connection, self._facts)
+            self._reading = await self._begin(connection, self._facts, learned)
             await self._look_at_clock(connection)
         except BaseException:
             await self.close()
             raise
         self._opened += 1
 
-    async def _begin(self, connection: Connection, facts: ServerFacts) -> Polling | Watching:
+    def _recall(self) -> Learned:
+        if self._learned is None:
+            self._kept = dict(self._context.learned.recall(self._options.endpoint))
+            self._learned = Learned.recall(self._kept)
+        return self._learned
+
+    def _keep(self, *, closing: bool = False) -> None:
+        """Keep what was learned, or forget it as an operator wants."""
+        if self._context.learned.forgotten():
+            self._learned, self._kept = None, {}
+        elif self._learned is not None and (found := self._learned.record()) != self._kept:
+            self._kept = found
+            self._context.learned.keep(self._options.endpoint, found, closing=closing)
+
+    async def _begin(self, connection: Connection, facts: ServerFacts, learned: Learned) -> Polling | Watching:
         options, now = self._options, self._context.now
         self._fallback = None
-        if options.mode != "poll":
+        if options.mode == "auto" and learned.no_subscriptions:
+            self._poll_instead(learned.no_subscriptions, Quality.REFUSED)
+        elif options.mode != "poll":
             watching = Watching(
                 connection,
                 facts,
                 self._points,
                 options.publishing_interval_s,
                 now,
-                self._learned,
+                learned,
                 polls_the_rest=options.mode == "auto",
             )
             try:
@@ -71,22 +91,25 @@ class OpcUaDriver:
             except Fault as fault:
                 if fault.code not in _REFUSALS:
                     raise
-                self._refused(connection, fault)
+                self._refused(connection, fault, learned)
             except Silent as silent:
                 if options.mode != "auto":
                     raise
-                self._fallback = DriverError(
-                    f"{silent}; polling instead", kind=FailureKind.PARTIAL, quality=silent.quality
-                )
+                self._poll_instead(str(silent), silent.quality)
             else:
                 return watching
-        return Polling(connection, facts, self._points, now, self._learned)
+        return Polling(connection, facts, self._points, now, learned)
 
-    def _refused(self, connection: Connection, fault: Fault) -> None:
+    def _poll_instead(self, why: str, quality: Quality) -> None:
+        self._fallback = DriverError(f"{why}; polling instead", kind=FailureKind.PARTIAL, quality=quality)
+
+    def _refused(self, connection: Connection, fault: Fault, learned: Learned) -> None:
         """The server lets nobody subscribe: ``auto`` polls, ``subscribe`` needs a person."""
         why = f"{connection.where}: subscriptions are refused: {status_name(fault.code)}"
         if self._options.mode == "auto":
-            self._fallback = DriverError(f"{why}; polling instead", kind=FailureKind.PARTIAL, quality=Quality.REFUSED)
+            if fault.code in _NEVER:
+                learned.no_subscriptions = why
+            self._poll_instead(why, Quality.REFUSED)
             return
         kind = FailureKind.TRANSIENT if fault.code == _FULL else FailureKind.PERMANENT
         remedy = 'write mode = "auto" or "poll"'
@@ -95,6 +118,7 @@ class OpcUaDriver:
     async def close(self) -> None:
         """End the session; may be called twice."""
         self._reading = None
+        self._keep(closing=True)
         if self._connection is not None:
             connection, self._connection = self._connection, None
             await connection.close()
@@ -113,6 +137,7 @@ class OpcUaDriver:
         except DriverError:
             self._connection.broken = True  # whatever it was, nobody waits for this server's good-bye
             raise
+        self._keep()
         if self._fallback is not None:
             samples.faults = (self._fallback, *samples.faults)
         return samples

@@ -37,6 +37,8 @@ _NAMES = (
     *("String", "DateTime", "Guid", "ByteString", "XmlElement", "NodeId", "ExpandedNodeId", "StatusCode"),
     *("QualifiedName", "LocalizedText", "structure", "DataValue", "Variant", "DiagnosticInfo"),
 )
+LONGEST_TEXT = 4096
+"""Characters: a longer one is no state, name or message of a machine."""
 _NOTHING, _NUMBER, _TIME, _TEXT, _STRANGE = range(5)
 """What can be made of a built-in type."""
 _MEANING = np.full(256, _STRANGE, np.uint8)
@@ -118,6 +120,7 @@ class Binding:
             first, end = np.searchsorted(draft.source, (row, row + 1)).tolist()
             if first < end:
                 self._unpack(draft, slice(first, end), other)
+        self._clip_texts(draft)
         meaning = _MEANING[draft.kind]
         self._compare_types(draft, meaning, columns)
         self._judge(draft, meaning)
@@ -170,6 +173,14 @@ class Binding:
         else:
             for row in (rows.start + np.flatnonzero(there)).tolist():
                 draft.text[row] = other[elements[row - rows.start]]
+
+    def _clip_texts(self, draft: _Draft) -> None:
+        """A text that is too long is none: half of it would be another."""
+        for row in [row for row, text in draft.text.items() if len(text) > LONGEST_TEXT]:
+            point = self.points[draft.at[row]]
+            said = f"{point.address} is a text of {len(draft.text[row])} characters"
+            draft.wrong[point.index] = said, f"name a value of at most {LONGEST_TEXT} characters"
+            draft.fail(row, Quality.INVALID)
 
     def _compare_types(self, draft: _Draft, meaning: NDArray[np.uint8], columns: Columns) -> None:
         unfit = meaning == _STRANGE

@@ -73,6 +73,7 @@ class Watching:
         self._board = Board(len(points))
         self._counts = Counts()
         self._learned, self._polls_the_rest = learned, polls_the_rest
+        self._asked_s = publishing_s
         shortest = min((item.interval for item in self._items), default=1.0)
         self._publishing_s = publishing_s or min(shortest, PUBLISHING_S)
         self._subscription = Subscription(connection, now, self._deliver, self._counts, learned)
@@ -80,7 +81,7 @@ class Watching:
         """Seconds between samples, as the server takes them."""
         self._polled: dict[int, str] = {}
         """Items that are read, as the server does not monitor them → why."""
-        self._readers: dict[PointGroup, Reader] = {}
+        self._readers: dict[tuple[PointGroup, bool], Reader] = {}
         self._ids: dict[int, int] = {}
         """Client handle → the server's id of the monitored item."""
         self._nodes: list[NodeId | Refusal] = []
@@ -197,20 +198,27 @@ class Watching:
         await self._subscription.repair()
         while not self._board.news(group):
             self._subscription.check()
-            await self._wait()
+            await self._wait(group)
             await self._subscription.repair()
         await self._keep_up()
-        await self._read_the_rest(group)
+        await self._read_items(group)
         samples = self._board.samples(group)
         samples.faults = self._faults.errors(group)
         return samples
 
-    async def _wait(self) -> None:
+    async def _wait(self, group: PointGroup) -> None:
+        """Wait for news; where the server tells them more rarely than the group is read, read it."""
         left = self._subscription.heard_at + self._patience_s - self._time()
-        if left <= 0 or not await self._subscription.heard(left):
-            self._connection.broken = True
-            message = f"{self._connection.where}: the subscription has gone silent"
-            raise DriverError(message, quality=Quality.TIMEOUT, remedy="check network and server")
+        expected = max(2 * group.interval, 2 * min(self._asked_s, PUBLISHING_S), self._connection.timeout_s)
+        if left > 0 and await self._subscription.heard(min(left, expected)):
+            return
+        if left > expected:
+            await self._read_items(group, all_of_them=True)
+            self._board.vouch(self._now())
+            return
+        self._connection.broken = True
+        message = f"{self._connection.where}: the subscription has gone silent"
+        raise DriverError(message, quality=Quality.TIMEOUT, remedy="check network and server")
 
     async def _keep_up(self) -> None:
         """Everything that keeps a subscription alive, as far as it is due."""
@@ -226,19 +234,22 @@ class Watching:
             monitored[list(self._ids)] = True
             await self._look_at(self._audit.choose(monitored, now))
 
-    async def _read_the_rest(self, group: PointGroup) -> None:
-        """Read those items of a group that are not monitored."""
-        if not self._polled:
+    async def _read_items(self, group: PointGroup, *, all_of_them: bool = False) -> None:
+        """Read those items of a group that are not monitored, or every one of it."""
+        if not self._polled and not all_of_them:
             return
-        if group not in self._readers:
+        key = (group, all_of_them)
+        if key not in self._readers:
             members = {point.index for point in group.points}
             nodes = [
-                (handle, self._nodes[handle])
-                for handle in sorted(self._polled)
-                if any(point.index in members for point in self._items[handle].points)
+                (handle, node)
+                for handle, node in enumerate(self._nodes)
+                if (all_of_them or handle in self._polled)
+                and not isinstance(node, Refusal)
+                and any(point.index in members for point in self._items[handle].points)
             ]
-            self._readers[group] = Reader(self._connection, nodes, self._facts.most_read, self._learned, self._counts)
-        await self._readers[group].read(lambda columns: self._take(columns, self._now()))
+            self._readers[key] = Reader(self._connection, nodes, self._facts.most_read, self._learned, self._counts)
+        await self._readers[key].read(lambda columns: self._take(columns, self._now()))
 
     async def _look_at(self, handles: Sequence[int]) -> None:
         """Read items that tell nothing: what they are now counts, and an item that is dead is made anew."""

@@ -306,3 +306,23 @@ async def test_f41_whatever_an_answer_lacks_is_a_typed_error_with_a_remedy(servi
                 await driver.read(GROUP)
             await driver.close()
     assert not [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+
+
+async def test_a8_a_text_of_a_novel_is_not_recorded() -> None:
+    def answer(request: Any) -> Any:
+        made = read(request)
+        for result in made.Results:
+            if result.Value and result.Value.Value == 1.5:
+                result.Value = ua.Variant("x" * 5 * MB)
+        return made
+
+    async with Hostile(Read=answer) as server:
+        driver = made(server, timeout=10.0)
+        try:
+            await driver.open()
+            samples = await driver.read(GROUP)
+        finally:
+            await driver.close()
+    assert not samples.text
+    assert samples.quality.tolist() == [Quality.INVALID]
+    assert str(5 * MB) in str(samples.faults[0]) and samples.faults[0].remedy

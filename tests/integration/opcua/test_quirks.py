@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from asyncua import ua
 
-from drivers.contract import Context, DriverError, FailureKind, Point, PointGroup
-from drivers.opcua import Options, liveness
+from drivers.contract import Context, DriverError, FailureKind, LearnedRecord, Point, PointGroup, Unkept
+from drivers.opcua import Options, liveness, watching
 from drivers.opcua import channel as channels
 from drivers.opcua.driver import OpcUaDriver
 from drivers.quality import Quality
@@ -41,10 +41,14 @@ def points(count: int = 1, interval: float = 1.0) -> tuple[Point, ...]:
 
 @asynccontextmanager
 async def device(
-    server: Hostile, of: Sequence[Point], folder: Path | None = None, **options: Any
+    server: Hostile,
+    of: Sequence[Point],
+    folder: Path | None = None,
+    learned: LearnedRecord | None = None,
+    **options: Any,
 ) -> AsyncIterator[OpcUaDriver]:
     """An open device."""
-    driver = made(server, of, folder, **options)
+    driver = made(server, of, folder, learned, **options)
     try:
         await driver.open()
         yield driver
@@ -52,9 +56,17 @@ async def device(
         await driver.close()
 
 
-def made(server: Hostile, of: Sequence[Point], folder: Path | None = None, **options: Any) -> OpcUaDriver:
+def made(
+    server: Hostile,
+    of: Sequence[Point],
+    folder: Path | None = None,
+    learned: LearnedRecord | None = None,
+    **options: Any,
+) -> OpcUaDriver:
     wanted = {"security": "none", "timeout": 5.0} | options
-    context = Context(device="press-1", now=lambda: time.time_ns() // 1000, state_dir=folder)
+    context = Context(
+        device="press-1", now=lambda: time.time_ns() // 1000, state_dir=folder, learned=learned or Unkept()
+    )
     return OpcUaDriver(Options(url=server.url, **wanted), of, context)
 
 
@@ -175,6 +187,60 @@ async def test_f13_a_server_that_hangs_up_on_large_requests_is_asked_for_less() 
         await driver.close()
 
 
+class Record(Unkept):
+    """A record of what was learned that outlives a driver."""
+
+    def __init__(self, **known: Any) -> None:
+        self.known: dict[str, Any] = dict(known)
+        self.reset = False
+
+    def recall(self, of: str) -> Mapping[str, Any]:
+        assert of.startswith("opc.tcp://")
+        return self.known
+
+    def keep(self, of: str, learned: Mapping[str, Any], *, closing: bool = False) -> None:
+        self.known = dict(learned)
+
+    def forgotten(self) -> bool:
+        reset, self.reset = self.reset, False
+        return reset
+
+
+async def test_f13_what_was_learned_outlives_the_process_until_an_operator_resets_it() -> None:
+    of, record = points(600), Record()
+    group = PointGroup(of, 1.0)
+    async with Hostile((8192, 65536, 8192, 1)) as server:
+        async with device(server, of, mode="poll", learned=record) as driver:
+            await driver.read(group)
+        assert record.known == {"nodes_per_read": 300}
+        async with device(server, of, mode="poll", learned=record) as driver:
+            assert driver.observations()["nodes_per_read"] == 300
+            record.reset, record.known = True, {}
+            await driver.read(group)
+            assert record.known == {}
+            await driver.open()
+            assert driver.observations()["nodes_per_read"] == 1000
+
+
+@pytest.mark.parametrize("edited", [True, -1, 0, 1.5, "7", None, 10**9, [1]])
+async def test_f13_a_record_that_somebody_edited_is_not_believed(edited: Any) -> None:
+    record = Record(nodes_per_read=edited, items_per_call=edited, no_subscriptions="a\x1b[2J")
+    async with Hostile() as server, device(server, points(), mode="auto", learned=record) as driver:
+        assert driver.observations()["nodes_per_read"] == 1000
+        assert (await driver.read(PointGroup(points(), 1.0))).value.tolist() == [1.5]
+
+
+async def test_f18_a_server_that_knows_no_subscriptions_is_not_asked_for_one_again() -> None:
+    record = Record()
+    async with Hostile() as server:
+        for _ in range(2):
+            async with device(server, points(), mode="auto", learned=record) as driver:
+                samples = await driver.read(PointGroup(points(), 1.0))
+                assert "BadServiceUnsupported" in str(samples.faults[0])
+                assert driver.observations()["mode"] == "poll"
+        assert server.requests["CreateSubscription"] == 1
+
+
 async def test_f13_a_server_that_receives_next_to_nothing_is_told() -> None:
     async with Hostile((16, 65536, 0, 0)) as server:
         failed = await failure(server)
@@ -208,6 +274,21 @@ async def test_f16_a_revised_sampling_interval_is_taken_over_and_shown(monkeypat
         seen = driver.observations()
         assert seen["sampled_slower"] == {"t0": 60.0}
         assert seen["made_anew"] == 0
+        assert server.connections == 2
+
+
+@pytest.mark.parametrize("mode", ["subscribe", "auto"])
+async def test_f16_a_pause_between_notifications_that_is_revised_to_an_hour_is_filled_by_reading(
+    mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same kind: the tag is read once a second, the server tells once an hour."""
+    monkeypatch.setattr(watching, "FIRST_S", 0.3)
+    of = points(interval=0.05)
+    telling = Telling(publishing_s=3600.0)
+    async with Hostile(**telling.services) as server, device(server, of, mode=mode, timeout=0.2) as driver:
+        for _ in range(3):
+            assert (await driver.read(PointGroup(of, 0.05))).value.tolist() == [1.5]
+        assert driver.observations()["publishing_interval_s"] == 3600.0
         assert server.connections == 2
 
 

@@ -112,3 +112,13 @@ def test_a_source_that_stamps_nothing_gets_the_time_of_arrival() -> None:
     assert samples.source_time is not None
     assert samples.source_time[samples.index == 0].tolist() == [NOW - 500]
     assert samples.source_time[samples.index == 1].tolist() == [NOW + 1]
+
+
+def test_a8_long_texts_that_nobody_fetches_are_bounded_by_their_size() -> None:
+    board = begun(ALL)
+    for step in range(4_000):
+        arrive(board, NOW + step, rows((2, "x" * 4096)))
+    (pending,) = board._pending.values()
+    assert sum(len(of.text) for of, _ in pending.blocks) * 4096 < 16_000_000
+    samples = board.samples(ALL)
+    assert sum(samples.lost.values()) + len(samples) >= 4_000

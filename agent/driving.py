@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Hashable, MutableMapping
+import logging
+from collections.abc import Callable, Hashable, Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
 
 from agent.config.model import Device
 from agent.core.bounded import TookTooLong, within
+from agent.errors import GongfuError
 from agent.evidence.files import make_folder
 from agent.learned import LearnedFile
-from drivers.contract import Context, Driver, DriverType, PointGroup, Samples
+from drivers.contract import Context, Driver, DriverError, DriverType, PointGroup, Samples
+
+log = logging.getLogger(__name__)
 
 CLOSE_S = 5.0
 
@@ -71,6 +75,21 @@ async def read_once(driver: Driver, group: PointGroup, within_s: float) -> Sampl
         if not lost:  # one that still runs is not to be called
             with contextlib.suppress(TookTooLong):
                 await within(CLOSE_S, driver.close())
+
+
+@contextlib.contextmanager
+def asked(device: str) -> Iterator[None]:
+    """A command asks a device: whatever goes wrong in its driver is one line with a remedy, and never a trace."""
+    try:
+        yield
+    except DriverError as error:
+        raise GongfuError(f"{device}: {error}", remedy=error.remedy) from error
+    except (GongfuError, OSError):
+        raise
+    except Exception as error:
+        log.debug("device %s", device, exc_info=True)
+        message = f"{device}: the driver failed: {error!r}"
+        raise GongfuError(message, remedy="report this to the driver's author") from error
 
 
 def _state_dir(type_: DriverType, data_dir: Path) -> Path | None:

@@ -51,9 +51,8 @@ def main(arguments: Sequence[str]) -> int:
 
 async def _browse(options: Namespace) -> Tree:
     from agent.config.parse import load
-    from agent.driving import lend
+    from agent.driving import asked, lend
     from drivers.browsing import Wanted
-    from drivers.contract import DriverError
 
     configuration = load(options.config)
     devices = {device.name: device for device in configuration.devices}
@@ -68,9 +67,7 @@ async def _browse(options: Namespace) -> Tree:
         raise GongfuError(message, remedy=remedy)
     data_dir = Path(configuration.file.gateway.data_dir)
     context = lend(device, data_dir, lambda: time.time_ns() // 1000, {})
-    try:
+    with asked(device.name):
         return await device.type.browse(
             device.options, context, Wanted(start=options.path, depth=options.depth, most=options.limit)
         )
-    except DriverError as error:
-        raise GongfuError(f"{device.name}: {error}", remedy=error.remedy) from error

@@ -30,8 +30,8 @@ def main(arguments: Sequence[str]) -> int:
 
 async def _read(path: Path, name: str, wanted: Sequence[str]) -> tuple[list[tuple[str, ...]], bool]:
     from agent.config.parse import load
-    from agent.driving import create_driver
-    from drivers.contract import DriverError, PointGroup
+    from agent.driving import asked, create_driver
+    from drivers.contract import PointGroup
     from drivers.quality import cause, level
 
     configuration = load(path)
@@ -46,13 +46,12 @@ async def _read(path: Path, name: str, wanted: Sequence[str]) -> tuple[list[tupl
     points = tuple(tag.point for tag in device.tags if not wanted or tag.point.name in wanted)
     data_dir = Path(configuration.file.gateway.data_dir)
     driver = create_driver(device, data_dir, lambda: time.time_ns() // 1000, {})
-    try:
-        await driver.open()
-        samples = await driver.read(PointGroup(points, device.interval))
-    except DriverError as error:
-        raise GongfuError(f"{name}: {error}", remedy=error.remedy) from error
-    finally:
-        await driver.close()
+    with asked(name):
+        try:
+            await driver.open()
+            samples = await driver.read(PointGroup(points, device.interval))
+        finally:
+            await driver.close()
     rows = {}
     for row, index in enumerate(samples.index.tolist()):
         tag_of = device.tags[index]

@@ -54,7 +54,8 @@ async def browse(options: Options, context: Context, wanted: Wanted) -> Tree:
     connection = Connection(options, context)
     try:
         await connection.open()
-        return await Browser(connection).look(wanted)
+        with connection.classified("Browse"):
+            return await Browser(connection).look(wanted)
     finally:
         await connection.close()
 

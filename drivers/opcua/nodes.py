@@ -18,6 +18,9 @@ from drivers.quality import Quality
 PATHS = 500
 """Browse paths a request, where the server names no limit."""
 
+_SHOWN = 100
+"""Characters of a namespace's URI."""
+
 
 async def resolve(connection: Connection, facts: ServerFacts, addresses: Sequence[Address]) -> list[NodeId | Refusal]:
     """The node of each address, or why there is none; raises DriverError when nothing is answered."""
@@ -65,5 +68,5 @@ def _namespace(facts: ServerFacts, namespace: Namespace) -> int | Refusal:
         return namespace
     if namespace in facts.namespaces:
         return facts.namespaces.index(namespace)
-    known = ", ".join(facts.namespaces[1:6]) or "none"
+    known = ", ".join(uri[:_SHOWN] for uri in facts.namespaces[1:6]) or "none"
     return Refusal(Quality.ADDRESS, f'the server has no namespace "{namespace}"', f"the server's namespaces: {known}")

@@ -88,7 +88,7 @@ class Reader:
                 columns = Columns.blank(1)
                 columns.status[:] = fault.code
             except DriverError as error:
-                if error.quality is Quality.CONNECTION:
+                if error.quality in (Quality.CONNECTION, Quality.MALFORMED):
                     self._learned.read_ended(len(batch))
                 raise
             else:

@@ -48,7 +48,9 @@ _PUBLISHED = ObjectIds.PublishResponse_Encoding_DefaultBinary
 _REPUBLISH = ObjectIds.RepublishRequest_Encoding_DefaultBinary
 LONGEST_S = 86_400.0
 """An interval that a server revises to a longer one is taken as a day."""
-_LONGEST_NAME = 100
+_LONGEST_NAME, _LONGEST_URI = 100, 1000
+_LATEST_S = 1e12
+"""Of any time that a clock can tell."""
 _PLAIN_HEADER = 28
 """Bytes of an answer's type id and header without diagnostics: the last seven say that there are none."""
 
@@ -78,7 +80,7 @@ async def ask_facts(connection: Connection) -> ServerFacts:
     found = [each.Value.Value if each.Value else None for each in answer.Results or ()][: len(_KNOWN)]
     found += [None] * (len(_KNOWN) - len(found))
     uris, product, version, *limits = found
-    namespaces = tuple(map(str, uris)) if isinstance(uris, list) else ()
+    namespaces = tuple(str(uri)[:_LONGEST_URI] for uri in uris) if isinstance(uris, list) else ()
     most = [limit if isinstance(limit, int) and limit > 0 else 0 for limit in limits]
     return ServerFacts(namespaces, _named(product), _named(version), *most)
 
@@ -94,7 +96,7 @@ async def server_time(connection: Connection) -> int | None:
     with connection.classified("Read"):
         answer = values.read_response(await read(connection, _SERVER_TIME), 1)
     seconds = float(answer.value[0])
-    return None if seconds != seconds else round(seconds * 1e6)
+    return round(seconds * 1e6) if abs(seconds) < _LATEST_S else None
 
 
 async def translate(connection: Connection, paths: Sequence[Sequence[tuple[int, str]]]) -> list[NodeId | int]:

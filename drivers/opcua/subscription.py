@@ -153,10 +153,11 @@ class Subscription:
         error = future.exception()
         if error is None:
             try:
-                self._take(self._connection.body(future.result()))
+                with self._connection.classified("Publish"):
+                    self._take(self._connection.body(future.result()))
                 return
-            except Exception as failed:  # noqa: BLE001 - raised again by the next check(), where it can be seen
-                error = failed
+            except DriverError as failed:
+                error = failed  # raised again by the next check(), where it can be seen
         self._cope(error)
 
     def _cope(self, error: BaseException) -> None:

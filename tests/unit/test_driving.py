@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from agent.config.model import Device
-from agent.driving import lend
+from agent.driving import asked, lend
+from agent.errors import GongfuError
 from drivers import registry
 
 
@@ -30,3 +33,11 @@ def test_a_driver_that_keeps_nothing_leaves_no_folder(tmp_path: Path) -> None:
 def test_a_data_directory_that_cannot_be_made_is_the_drivers_to_tell(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert lend(device(keeps_state=True), tmp_path / "file", lambda: 0, {}, trust=True).state_dir is not None
+
+
+@pytest.mark.parametrize("error", [AssertionError(), RuntimeError("two\nlines"), AttributeError("x")])
+def test_n1_what_a_driver_raises_is_one_line_for_a_command(error: Exception) -> None:
+    with pytest.raises(GongfuError, match="cnc-1: the driver failed") as caught, asked("cnc-1"):
+        raise error
+    assert "\n" not in str(caught.value)
+    assert caught.value.remedy

@@ -12,6 +12,7 @@ import pytest
 from asyncua import Server, ua
 
 from tests.support.agents import gongfu_edge, running, wait_until_running, write_config
+from tests.support.opcua_hostile import Hostile, Raw
 from tests.support.opcua_secure import Pair, Users, serving
 from tests.support.ports import free_port
 
@@ -171,3 +172,17 @@ async def test_n6_a_device_without_tags_is_reached_and_said_to_be_untested(tmp_p
         code, said = await check(path)
     assert code == 0, said
     assert "no tags: nothing was tested" in said
+
+
+@pytest.mark.parametrize("command", ["read", "browse", "check"])
+async def test_n1_no_command_shows_a_traceback_for_what_a_device_does(tmp_path: Path, command: str) -> None:
+    """A server whose every value is garbage, and one that is none."""
+    for answers in ({"Read": lambda _: b"\x01\x00\x7a\x02garbage"}, {"Hello": lambda _: Raw(b"\x1b[2Jhello\n" * 9)}):
+        async with Hostile(**answers) as server:
+            path = config(tmp_path, server.url, security="none")
+            done = await run(command, path, "--connect" if command == "check" else "cnc-1")
+        said = done.stdout + done.stderr
+        assert done.returncode == 1
+        assert "Traceback" not in said
+        assert "update the server" in said
+        assert "\x1b" not in said

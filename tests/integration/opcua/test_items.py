@@ -239,3 +239,13 @@ def test_read_only_the_driver_knows_no_service_that_changes_anything() -> None:
     for file in files:
         text = file.read_text(encoding="utf-8")
         assert [each for each in (*changing, *methods) if each in text] == [], file.name
+
+
+async def test_n2_a_device_all_of_whose_nodes_are_unknown_is_up_and_says_which(nursery: Nursery) -> None:
+    """Nothing is monitored, so no first value can be waited for: the subscription is alive all the same."""
+    with nursery.server(double("a")) as server:
+        async with watched(server.url, tag("gone"), mode="subscribe") as device:
+            await device.is_bad("gone", Quality.ADDRESS)
+            assert device.snapshot.state == "degraded"
+            assert device.events == ["connect"]
+            assert "poll" not in device.snapshot.remedy

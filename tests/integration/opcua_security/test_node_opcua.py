@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from drivers.browsing import Tree, Wanted
-from drivers.contract import DriverError, FailureKind, Point, PointGroup
+from drivers.contract import DriverError, FailureKind, PointGroup
 from drivers.opcua import DRIVER, Options
 from drivers.opcua import browse as browsing
 from drivers.opcua.driver import OpcUaDriver
@@ -80,16 +80,3 @@ async def test_n1_n2_a_server_as_its_documentation_starts_it(tmp_path: Path) -> 
                 assert not (await device.read(PointGroup((), 1.0))).faults
             finally:
                 await device.close()
-
-
-async def test_n2_a_device_all_of_whose_nodes_are_unknown_is_up_and_says_which(tmp_path: Path) -> None:
-    """The same kind: nothing is monitored, so nothing can be waited for."""
-    point = Point(index=0, name="gone", address="ns=1;s=Gone")
-    with node_server(LOAD) as server:
-        device = OpcUaDriver(Options(url=server.url, security="none"), [point], context(tmp_path))
-        try:
-            await device.open()
-            (fault,) = (await device.read(PointGroup((point,), 1.0))).faults
-            assert fault.quality is Quality.ADDRESS
-        finally:
-            await device.close()

@@ -246,6 +246,6 @@ async def test_n2_a_device_all_of_whose_nodes_are_unknown_is_up_and_says_which(n
     with nursery.server(double("a")) as server:
         async with watched(server.url, tag("gone"), mode="subscribe") as device:
             await device.is_bad("gone", Quality.ADDRESS)
-            assert device.snapshot.state == "degraded"
+            await until(lambda: device.snapshot.state == "degraded", "the state")
             assert device.events == ["connect"]
             assert "poll" not in device.snapshot.remedy

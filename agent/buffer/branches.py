@@ -27,13 +27,17 @@ class Branches(Ledger, Digests):
         """Held from the moment the next digests' places are looked up until they are stored, and while a branch
         is set aside: no digest is added to a branch that has been given up."""
 
-    async def set_aside_digests(self, after_seq: int, notes: tuple[str, str] | None = None) -> int:
+    async def set_aside_digests(
+        self, after_seq: int, notes: tuple[str, str] | None = None, *, accepted: bool = False
+    ) -> int:
         """Move the digests behind ``after_seq`` that the platform has not accepted out of the chain.
 
         They are kept as they are (:meth:`set_aside`), and the ledger says so. ``notes``: a setting that is
-        kept before the first of them goes. Returns how many were moved. Holds :attr:`chain`.
+        kept before the first of them goes. ``accepted``: also those that a platform did accept. Returns how many
+        were moved. Holds :attr:`chain`.
         """
-        branch, place = "stream = ? AND seq > ? AND state != 'accepted'", (self.stream, after_seq)
+        states = "" if accepted else "AND state != 'accepted'"
+        branch, place = f"stream = ? AND seq > ? {states}", (self.stream, after_seq)
         async with self.chain:
             ((count, first, last),) = await self._db.read(
                 f"SELECT COUNT(*), MIN(first), MAX(last) FROM digest WHERE {branch}", place

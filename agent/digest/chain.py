@@ -9,9 +9,7 @@ import msgspec
 from agent.buffer.records import DigestRecord
 from agent.digest.report import encode_any
 from agent.evidence.chain import GENESIS
-
-HEAD = "chain_head"
-"""Where the uplink notes the platform's head when that is ahead of ours: JSON ``{"seq": …, "hash": …}``."""
+from agent.evidence.head import HEAD, HeadNote, read_note
 
 
 class Links(Protocol):
@@ -21,21 +19,10 @@ class Links(Protocol):
     async def meta(self, key: str) -> str | None: ...
 
 
-class Head(msgspec.Struct, frozen=True):
-    """The newest digest that the platform has. ``kind``: its kind, and ``period_end``: where the newest one of a
-    period ends (UTC microseconds); empty and 0 where the platform does not tell."""
-
-    seq: int
-    hash: str
-    kind: str = ""
-    period_end: int = 0
-
-
-async def head_ahead(store: Links, seq: int) -> Head | None:
+async def head_ahead(store: Links, seq: int) -> HeadNote | None:
     """The platform's head, where the chain goes on behind that and not behind our digest ``seq``."""
-    noted = await store.meta(HEAD)
-    head = msgspec.json.decode(noted, type=Head) if noted else None
-    return head if head and head.seq >= seq else None
+    note = read_note(await store.meta(HEAD), seq)
+    return note if note and note.seq >= seq else None
 
 
 async def next_link(store: Links) -> tuple[int, str]:

@@ -13,6 +13,7 @@ from msgspec import UNSET
 from agent.buffer.records import DigestAside, DigestRecord, Place, RollupRecord
 from agent.buffer.room import FOREVER
 from agent.config.model import OWN_PLATFORM, Configuration
+from agent.core.bounds import MAX_SEQ
 from agent.digest.audience import EVERYTHING, View, views_of
 from agent.digest.chain import next_link, relinked
 from agent.digest.report import Digest, encode
@@ -33,6 +34,9 @@ class Chain(Protocol):
     async def last_digest(self, kind: str = "") -> DigestRecord | None: ...
     async def places(self, limit: int, before_seq: int = ...) -> list[Place]: ...
     async def undecided(self) -> bool: ...
+    async def set_aside_digests(
+        self, after_seq: int, notes: tuple[str, str] | None = None, *, accepted: bool = False
+    ) -> int: ...
     async def set_aside(self, *, undecided: bool = False) -> list[DigestAside]: ...
     async def relink(self, number: int, record: DigestRecord) -> None: ...
     async def supersede(self, number: int) -> None: ...
@@ -80,6 +84,16 @@ class Links:
             chain = self._store.stream_of(view.audience)
             if await chain.meta(SINCE) is None:
                 await chain.set_meta(SINCE, str(running))
+
+    async def discard_impossible(self) -> None:
+        """Set aside digests with numbers that no platform takes, which version 0.1 built behind whatever a platform
+        called its head. They are said again in their true place."""
+        for view in self.views:
+            chain = self._store.stream_of(view.audience)
+            last = await chain.last_digest()
+            if last is not None and last.seq > MAX_SEQ:
+                count = await chain.set_aside_digests(MAX_SEQ, accepted=True)
+                log.warning("%d digests with impossible numbers are set aside, and said again in their place", count)
 
     async def undecided(self) -> bool:
         """Whether a chain was moved and what was set aside has not been linked anew."""

@@ -10,10 +10,11 @@ from typing import Protocol
 
 from agent.buffer.records import DigestRecord, Event, Loss, Place
 from agent.buffer.room import FOREVER
-from agent.digest.chain import Head, head_ahead
+from agent.digest.chain import head_ahead
 from agent.digest.rollups import PERIOD
 from agent.digest.spans import RANK, Rolled, due
 from agent.digest.windows import DAY, Windows, iso
+from agent.evidence.head import HeadNote
 
 log = logging.getLogger(__name__)
 
@@ -163,7 +164,9 @@ class Schedule:
         await chain.set_meta(AFTER_HEAD, f"{key}{found.end}:{found.rank}")
         return found
 
-    async def _beyond(self, chain: Chain, last: DigestRecord, tip: DigestRecord, head: Head) -> tuple[Elsewhere, int]:
+    async def _beyond(
+        self, chain: Chain, last: DigestRecord, tip: DigestRecord, head: HeadNote
+    ) -> tuple[Elsewhere, int]:
         """What the platform has beyond our ``tip``, and when the agent started on this disk. ``last``: our newest
         period's."""
         now = self._clock.now()

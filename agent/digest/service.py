@@ -197,6 +197,7 @@ class DigestService:
             self._epoch_from = last.end if last is not None else -FOREVER
 
     async def _relink(self) -> None:
+        await self._links.discard_impossible()
         async with self._store.chain:
             if not await self._links.undecided():
                 return

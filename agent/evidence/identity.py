@@ -13,6 +13,7 @@ import os
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from hmac import compare_digest
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,15 @@ from joserfc.util import urlsafe_b64decode
 
 from agent.errors import GongfuError
 from agent.evidence.algorithm import ALGORITHM
+from agent.evidence.chain import digest_hash
 from agent.evidence.files import hand_over, make_folder, write_atomically
+from agent.evidence.head import TYPE, Place, content_type, place_of, read_content_type
 
 log = logging.getLogger(__name__)
 
 TOKEN_LIFETIME_S = 240
+PROOF = "gongfu-enrolment"
+"""``typ`` of the proof that an enrolment request holds."""
 _KEY, _ENROLMENT = "key.json", "enrolment.json"
 
 
@@ -61,6 +66,12 @@ def fingerprints(jwks: Any) -> list[str]:
         return [str(OKPKey.import_key({"kty": "OKP", "crv": "Ed25519", "x": key["x"]}).thumbprint()) for key in keys]
     except (JoseError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"holds a key that cannot be used: {error}") from error
+
+
+class _Protected(msgspec.Struct):
+    """Of a signature's protected header, what is looked at."""
+
+    cty: str = ""
 
 
 class Identity:
@@ -121,6 +132,20 @@ class Identity:
         self.enrolment = Enrolment(gateway_id, url, admins, enterprise, tuple(accepted))
         write_atomically(self._folder / self._file, msgspec.json.encode(self.enrolment))
 
+    def follow(self, stream: str, head: str) -> None:
+        """Keep the engineer's word that a platform's head, ``seq:hash``, is to be followed."""
+        write_atomically(self._folder / f"follow-{stream or '.own'}", head.encode("ascii"))
+
+    def may_follow(self, stream: str, seq: int, hash_: str) -> bool:
+        """Whether the engineer has said so; the hash may be given by its beginning."""
+        try:
+            with (self._folder / f"follow-{stream or '.own'}").open("rb") as file:
+                said = file.read(100)
+        except OSError:
+            return False
+        number, _, start = said.decode("ascii", "replace").partition(":")
+        return number == str(seq) and len(start) >= 16 and hash_.startswith(start)
+
     def public_jwk(self) -> dict[str, Any]:
         """The public key as a JWK with ``kid`` and ``alg``."""
         return {**self._key.as_dict(private=False), "kid": self.thumbprint, "alg": ALGORITHM, "use": "sig"}
@@ -130,14 +155,44 @@ class Identity:
         return {"keys": [self.public_jwk()]}
 
     def sign_detached(self, payload: bytes) -> str:
-        """Detached JWS (RFC 7515, appendix F) over the exact bytes: ``header..signature``."""
+        """Detached JWS (RFC 7515, appendix F) over the exact bytes: ``header..signature``.
+
+        Of a digest it holds its place, signed by itself.
+        """
         header = {"alg": ALGORITHM, "kid": self.thumbprint}
+        place = place_of(payload, digest_hash(payload))
+        if place is not None:
+            header["cty"] = content_type(place, self._sign_place(place))
         head, _, signature = jws.serialize_compact(header, payload, self._key, algorithms=[ALGORITHM]).split(".")
         return f"{head}..{signature}"
 
+    def signed_place(self, signature: str, hash_: str, audience: str) -> Place | None:
+        """The place that a digest's signature gives it, where this key has signed that; needs no digest, but its
+        hash."""
+        try:
+            header = urlsafe_b64decode(signature.partition(".")[0].encode("ascii"))
+            found = read_content_type(msgspec.json.decode(header, type=_Protected).cty, hash_, audience)
+        except (ValueError, msgspec.DecodeError, RecursionError):
+            return None
+        if found is None:
+            return None
+        place, signed = found
+        # The same key gives the same bytes the same signature (RFC 8032).
+        return place if compare_digest(self._sign_place(place).encode(), signed.encode()) else None
+
+    def _sign_place(self, place: Place) -> str:
+        return self._sign(TYPE, msgspec.json.encode(place)).rpartition(".")[2]
+
+    def prove(self, claims: dict[str, Any]) -> str:
+        """Compact JWS over ``claims``: whoever sends it has the key."""
+        return self._sign(PROOF, msgspec.json.encode(claims))
+
+    def _sign(self, type_: str, payload: bytes) -> str:
+        header = {"alg": ALGORITHM, "kid": self.thumbprint, "typ": type_}
+        return jws.serialize_compact(header, payload, self._key, algorithms=[ALGORITHM])
+
     def token(self, audience: str, now_s: int) -> str:
         """Bearer token for one platform, valid for four minutes from ``now_s`` (UTC seconds)."""
-        header = {"alg": ALGORITHM, "kid": self.thumbprint, "typ": "JWT"}
         claims = {
             "iss": self.gateway_id,
             "sub": self.gateway_id,
@@ -147,7 +202,7 @@ class Identity:
             "jti": secrets.token_urlsafe(16),
         }
         # A JWT is a JWS over claims; joserfc.jwt would load encryption with it.
-        return jws.serialize_compact(header, msgspec.json.encode(claims), self._key, algorithms=[ALGORITHM])
+        return self._sign("JWT", msgspec.json.encode(claims))
 
 
 @contextmanager

@@ -11,29 +11,35 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
+from msgspec import UNSET
 
+from agent.core.bounds import MAX_BODY, MAX_HEADER, MAX_RETRY_AFTER_S, tidy
 from agent.evidence.chain import GENESIS
+from agent.uplink.messages import HeadAnswer, Receipt, read
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-LONGEST_RETRY_AFTER_S = 86_400.0
+LONGEST_RETRY_AFTER_S = float(MAX_RETRY_AFTER_S)
 _SHOWN = 300
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP answer. ``headers``: lower-case names; ``body``: at most what the transport takes; ``sent``:
-    bytes of the request on the wire, headers estimated."""
+    """An HTTP answer. ``headers``: lower-case names; ``body``: at most what the transport takes; ``sent`` and
+    ``heard``: bytes of the request and of the answer on the wire, headers estimated."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     sent: int
+    heard: int = 0
 
     def json(self) -> dict[str, Any] | None:
         """The body as a JSON object, or None where it is none."""
+        if len(self.body) > MAX_BODY:
+            return None
         try:
             value = msgspec.json.decode(self.body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -43,14 +49,14 @@ class Answer:
     @property
     def date_us(self) -> int | None:
         """The ``Date`` of the answer in UTC microseconds."""
-        return _http_date_us(self.headers.get("date", ""))
+        return _http_date_us(self._header("date"))
 
     @property
     def retry_after_s(self) -> float | None:
         """Seconds that ``Retry-After`` asks for (a number or an HTTP date), at most a day."""
-        text = self.headers.get("retry-after", "").strip()
+        text = self._header("retry-after")
         if text.isascii() and text.isdigit():
-            return min(float(text[:9]), LONGEST_RETRY_AFTER_S)
+            return min(float(text), LONGEST_RETRY_AFTER_S)
         until = _http_date_us(text)
         if until is None:
             return None
@@ -60,12 +66,16 @@ class Answer:
             base = time.time_ns() // 1000
         return min(max(0.0, (until - base) / 1e6), LONGEST_RETRY_AFTER_S)
 
+    def _header(self, name: str) -> str:
+        text = self.headers.get(name, "").strip()
+        return text if len(text) <= MAX_HEADER else ""
+
     def reason(self) -> str:
         """One line for a person: the status, and what the platform says of it (RFC 9457)."""
         problem = self.json() or {}
         said = [problem.get(name) for name in ("title", "detail")]
-        text = ": ".join(each for each in said if isinstance(each, str) and each)
-        return " ".join(f"{self.status} {text}".split())[:_SHOWN]
+        text = ": ".join(tidy(each, _SHOWN) for each in said if isinstance(each, str) and each)
+        return f"{self.status} {text}".strip()[:_SHOWN]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +121,18 @@ Verdict = Accepted | Rejected | Conflict | Unauthorized | Later
 @dataclass(frozen=True, slots=True)
 class Head:
     """The newest digest that the platform has; ``seq`` 0 and 64 zeros: none. ``kind``: of it, and ``period_end``:
-    where the newest one of a period ends (UTC microseconds); empty and 0 where the platform does not tell."""
+    where the newest one of a period ends (UTC microseconds); empty and 0 where nobody vouches for them."""
 
     seq: int
     hash: str
     kind: str = field(default="", compare=False)
     period_end: int = field(default=0, compare=False)
+    signature: str = field(default="", compare=False)
+    """Ours, of that digest, as it was delivered; empty: the platform does not show it."""
+    contract: str = field(default="", compare=False)
+    """Version of the contract that the platform speaks; empty: 1.0."""
+    vouched_by: Literal["", "disk", "key", "engineer"] = field(default="", compare=False)
+    """Who says that it is ours, besides the platform: this gateway's own chain, its key, or the engineer."""
 
 
 def judge_digest(answer: Answer, seq: int, digest_hash: str) -> Verdict:
@@ -137,12 +153,12 @@ def judge_digest(answer: Answer, seq: int, digest_hash: str) -> Verdict:
 def _judge_receipt(answer: Answer, seq: int, digest_hash: str) -> Verdict:
     if not answer.body.strip():
         return Accepted(proven=False)
-    receipt = answer.json()
+    receipt = read(answer.body, Receipt)
     if receipt is None:
         return Later(f"{answer.status} without a receipt (a captive portal or proxy?)")
-    if receipt.get("seq", seq) != seq or receipt.get("hash", digest_hash) != digest_hash:
+    if receipt.seq not in (seq, UNSET) or receipt.hash not in (digest_hash, UNSET):
         return Later(f"{answer.status}, but the receipt is for another digest")
-    return Accepted(proven="hash" in receipt)
+    return Accepted(proven=receipt.hash is not UNSET)
 
 
 def judge_failure(answer: Answer) -> Unauthorized | Later:
@@ -161,32 +177,19 @@ def judge_failure(answer: Answer) -> Unauthorized | Later:
 
 def read_head(answer: Answer) -> Head | None:
     """The head that a 200 holds; None: it holds none."""
-    body = answer.json() or {}
-    seq, digest_hash = body.get("seq"), body.get("hash")
-    if type(seq) is not int or seq < 0:
+    told = read(answer.body, HeadAnswer)
+    if told is None or (told.seq and told.hash is None):
         return None
-    if seq == 0:
-        return Head(0, GENESIS)
-    if not isinstance(digest_hash, str) or len(digest_hash) != 64 or set(digest_hash) - set("0123456789abcdef"):
-        return None
-    kind, end = body.get("kind"), _time_us(body.get("period_end"))
-    return Head(seq, digest_hash, kind if isinstance(kind, str) and end else "", end)
-
-
-def _time_us(text: object) -> int:
-    """UTC microseconds of ISO 8601 with a zone; 0 for anything else."""
-    try:
-        moment = datetime.fromisoformat(text) if isinstance(text, str) else None
-        return 0 if moment is None or moment.tzinfo is None else (moment - _EPOCH) // timedelta(microseconds=1)
-    except (ValueError, OverflowError):
-        return 0
+    if told.seq == 0 or told.hash is None:
+        return Head(0, GENESIS, contract=told.contract)
+    return Head(told.seq, told.hash, signature=told.signature, contract=told.contract)
 
 
 def _http_date_us(text: str) -> int | None:
     try:
         moment = parsedate_to_datetime(text)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return (moment - _EPOCH) // timedelta(seconds=1) * 1_000_000
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return int((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()) * 1_000_000

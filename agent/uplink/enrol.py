@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,19 +10,13 @@ from typing import Any
 import msgspec
 
 from agent import __version__
+from agent.core.bounds import MAX_TEXT, tidy
 from agent.disclosure import messages as disclosure
 from agent.errors import GongfuError
 from agent.evidence.identity import Enrolment, Identity, hardware
 from agent.uplink.answers import Answer
+from agent.uplink.messages import Enrolled, read
 from agent.uplink.transport import Transport
-
-
-class _Enrolled(msgspec.Struct):
-    """The platform's answer, as the contract has it."""
-
-    gateway_id: str
-    admins: dict[str, Any]
-    enterprise: str = ""
 
 
 def enroll(
@@ -61,13 +54,14 @@ def enroll(
     body = msgspec.json.encode(disclosure.enrolment(request))
     answer = transport.request_now("POST", "/enrollments", disclosure.headers(headers), body)
     enrolled = _read(answer, transport.url)
-    accepted = () if audience else accept(enrolled.admins)
-    identity.save_enrolment(enrolled.gateway_id, transport.url, enrolled.admins, enrolled.enterprise, accepted)
+    admins, enterprise = msgspec.to_builtins(enrolled.admins), tidy(enrolled.enterprise, MAX_TEXT)
+    accepted = () if audience else accept(admins)
+    identity.save_enrolment(enrolled.gateway_id, transport.url, admins, enterprise, accepted)
     assert identity.enrolment is not None  # just saved
     return identity.enrolment
 
 
-def _read(answer: Answer, url: str) -> _Enrolled:
+def _read(answer: Answer, url: str) -> Enrolled:
     if answer.status == 403:
         raise GongfuError(
             f"{url} refused the token ({answer.reason()})", remedy="ask the platform's operator for a new token"
@@ -78,15 +72,7 @@ def _read(answer: Answer, url: str) -> _Enrolled:
         raise GongfuError(
             f"{url} does not enrol: {answer.reason()}", remedy="check --url: it ends in /api/v1 or the like"
         )
-    try:
-        enrolled = msgspec.json.decode(answer.body, type=_Enrolled)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise GongfuError(f"{url} answers, but not as a platform does ({error})", remedy="check --url") from error
-    if not _is_id(enrolled.gateway_id):
-        raise GongfuError(f"{url} gave an id that is none: {enrolled.gateway_id[:80]!r}", remedy="tell its operator")
+    enrolled = read(answer.body, Enrolled)
+    if enrolled is None:
+        raise GongfuError(f"{url} answers, but not as a platform does", remedy="check --url, or tell its operator")
     return enrolled
-
-
-def _is_id(text: str) -> bool:
-    """The contract's GatewayId; it becomes part of an address, so nothing else may be in it."""
-    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", text) is not None

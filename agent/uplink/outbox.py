@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -21,19 +20,18 @@ from agent.buffer.records import DigestRecord, Loss
 from agent.config.model import PlatformSection
 from agent.errors import GongfuError
 from agent.evidence.chain import GENESIS
+from agent.evidence.head import HEAD
 from agent.evidence.identity import Identity
 from agent.uplink.answers import Accepted, Conflict, Head, Rejected
 from agent.uplink.budget import Budget, UploadLedger
 from agent.uplink.client import Client, UplinkClock
+from agent.uplink.heads import Heads, noted
 from agent.uplink.held import Held
 from agent.uplink.reporter import DEADLINE_S, Pace, Reporter, Told
 from agent.uplink.transport import Transport
 
 log = logging.getLogger(__name__)
 
-HEAD = "chain_head"
-"""Where the platform's head is noted when ours is behind it: JSON ``{"seq": …, "hash": …}``, with ``kind`` and
-``period_end`` where the platform tells."""
 ENROLMENT_POLL_S = 2.0
 IDLE_S = 60.0
 """Between looks for new digests when nobody wakes the loop."""
@@ -55,7 +53,9 @@ class UplinkStore(UploadLedger, Protocol):
     async def last_digest(self) -> DigestRecord | None: ...
     async def mark(self, seq: int, state: str, reason: str = "", time_us: int = 0) -> None: ...
     async def last_settled(self, state: str) -> DigestRecord | None: ...
-    async def set_aside_digests(self, after_seq: int, notes: tuple[str, str] | None = None) -> int: ...
+    async def set_aside_digests(
+        self, after_seq: int, notes: tuple[str, str] | None = None, *, accepted: bool = False
+    ) -> int: ...
     async def add_loss(self, loss: Loss) -> None: ...
     async def meta(self, key: str) -> str | None: ...
     async def set_meta(self, key: str, value: str) -> None: ...
@@ -111,6 +111,7 @@ class Uplink:
         self._is_apart = budget is None
         self._whose = f"digests for {stream}" if stream else "digests"
         self._client = Client(identity, clock, self._transport, self.budget, stream)
+        self._heads = Heads(store, identity, stream, self._transport.url)
         self._backoff = backoff or Backoff(first_s=1.0, cap_s=60.0)
         self._slow = Backoff(first_s=15.0, cap_s=900.0)
         share = int(hashlib.sha256(identity.own_id.encode()).hexdigest()[:4], 16) / 0xFFFF
@@ -254,17 +255,19 @@ class Uplink:
             self._went_well()
             return head if head.seq >= record.seq else Head(record.seq, record.hash)
         # It is not stored. Where the chain is now says what that means for those behind it.
-        now_head = await self._client.head()
+        now_head = await self._ask_head()
         if isinstance(verdict, Conflict):
             if now_head.seq < record.seq:
                 raise Held(f"the platform has another digest {record.seq}, but its head does not show it")
+            if now_head.vouched_by == "disk":
+                raise Held(f"the platform has another digest {record.seq}, but its head is ours", kind="refused")
             await self._set_aside(record.seq - 1, now_head)
             return now_head
         return await self._refused(record, verdict, now_head)
 
     async def _confirmed(self, record: DigestRecord) -> Head:
         """A 201 without a receipt could be anybody's: the head must show the digest."""
-        head = await self._client.head()
+        head = await self._ask_head()
         if head.seq < record.seq or (head.seq == record.seq and head.hash != record.hash):
             raise Held(f"the platform said that digest {record.seq} is stored, but its head does not show it")
         return head
@@ -309,7 +312,11 @@ class Uplink:
 
     async def _reconcile(self) -> Head:
         """Compare the platform's head with our chain, before anything is sent."""
-        return await self._compared(await self._client.head())
+        return await self._compared(await self._ask_head())
+
+    async def _ask_head(self) -> Head:
+        """The platform's head, where it may be believed. Raises Held; nothing is changed then."""
+        return await self._heads.judged(await self._client.head())
 
     async def _compared(self, head: Head) -> Head:
         waiting = next(iter(await self._store.pending(1)), None)
@@ -322,6 +329,9 @@ class Uplink:
                 await self._note_ahead(head, last)
             elif await self._is_forked(head):
                 await self._give_up_branch(head)
+            elif await self._heads.misled(head):
+                why = "a head was followed that nobody vouched for"
+                await self._set_aside(head.seq, head, why, accepted=True)
             elif waiting is not None and await self._lacks_a_link(head):
                 await self._set_aside(head.seq, head, "had this disk no room for those between?")
         finally:
@@ -344,13 +354,12 @@ class Uplink:
 
     async def _note_ahead(self, head: Head, last: DigestRecord | None) -> None:
         """This disk is an old copy, or new: go on behind the platform's head, and say so."""
-        noted = _noted(head)
-        if json.loads(await self._store.meta(HEAD) or "{}").get("hash") == head.hash:
+        if await self._heads.is_noted(head):
             return
         behind = last.seq if last else 0
         log.warning("the platform has digests up to %d, this disk up to %d; the chain goes on there", head.seq, behind)
         now = self._clock.now()
-        await self._store.set_meta(HEAD, noted)
+        await self._store.set_meta(HEAD, noted(head))
         await self._store.add_loss(Loss(last.end if last else now, now, "head_ahead", count=head.seq - behind))
 
     async def _give_up_branch(self, head: Head) -> None:
@@ -364,14 +373,17 @@ class Uplink:
             )
         await self._set_aside(accepted.seq if accepted else 0, head)
 
-    async def _set_aside(self, after_seq: int, head: Head, why: str = "was this disk restored?") -> None:
+    async def _set_aside(
+        self, after_seq: int, head: Head, why: str = "was this disk restored?", *, accepted: bool = False
+    ) -> None:
         """What was built on a chain that the platform does not have can never be taken there.
 
         It is kept, out of the way, and the chain goes on behind the platform's head, where the digests'
         builder repeats what would be missing.
         """
+        self._heads.demand_vouched(head)
         last = await self._store.digest(after_seq)
-        count = await self._store.set_aside_digests(after_seq, (HEAD, _noted(head)))
+        count = await self._store.set_aside_digests(after_seq, (HEAD, noted(head)), accepted=accepted)
         log.warning(
             "%d %s from %d on are no part of the platform's chain, which stands at %d (%s); they are set aside,"
             " and the chain goes on there", count, self._whose, after_seq + 1, head.seq, why,
@@ -380,11 +392,6 @@ class Uplink:
             now = self._clock.now()
             await self._store.add_loss(Loss(last.end if last else now, now, "head_ahead", count=head.seq - after_seq))
         self.reconciled.set()
-
-
-def _noted(head: Head) -> str:
-    told = {"kind": head.kind, "period_end": head.period_end} if head.kind else {}
-    return json.dumps({"seq": head.seq, "hash": head.hash, **told}, sort_keys=True)
 
 
 def _is_final(record: DigestRecord) -> bool:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from agent import __version__
+from agent.core.bounds import MAX_BODY
 from agent.core.loopback import is_loopback
 from agent.errors import GongfuError
 from agent.uplink.answers import Answer as Answer  # what a request gives, for whoever makes one
@@ -29,7 +30,6 @@ READ_S = 60.0
 """Longest silence within an answer."""
 DEADLINE_S = 90.0
 """Longest time for a whole exchange: a platform that drips bytes must not hold the uplink (L24)."""
-MAX_ANSWER = 1_000_000
 _LINK = "check the address and this gateway's link (does it need [platform] proxy?), or the platform is down"
 
 
@@ -160,7 +160,7 @@ class Transport:
                 stream=True,
             ) as response:
                 # Bounded after decompression, too. What is longer is cut off and makes no JSON.
-                content = response.raw.read(MAX_ANSWER, decode_content=True)
+                content = response.raw.read(MAX_BODY, decode_content=True)
                 heard = {name.lower(): value for name, value in response.headers.items()}
                 return Answer(response.status_code, heard, content, sent)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:

@@ -310,7 +310,7 @@ async def days(platform: RunningPlatform) -> list[Digest]:
 
 @pytest.fixture(params=["the platform tells", "the gateway reckons"])
 def told(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With and without the head's optional members."""
+    """With the gateway's own signature of the head; and without, where the engineer says that it may be followed."""
     if request.param == "the gateway reckons":
         shown = Platform.head
 
@@ -319,6 +319,7 @@ def told(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
             return {name: found[name] for name in ("seq", "hash")}
 
         monkeypatch.setattr(Platform, "head", head)
+        monkeypatch.setattr(Identity, "may_follow", lambda *_: True)
 
 
 @pytest.mark.usefixtures("told")

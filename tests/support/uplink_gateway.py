@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -165,9 +166,11 @@ async def until(look, expected) -> None:  # type: ignore[no-untyped-def]
 
 
 @asynccontextmanager
-async def gateway_in(folder: Path, *, enrolled: bool = True) -> AsyncIterator[Gateway]:
-    """A gateway on a disk of its own."""
+async def gateway_in(folder: Path, *, enrolled: bool = True, copy_of: Path | None = None) -> AsyncIterator[Gateway]:
+    """A gateway on a disk of its own; ``copy_of``: a folder of the gateway whose key this disk has, too."""
     folder.mkdir(parents=True, exist_ok=True)
+    if copy_of is not None:
+        shutil.copytree(copy_of / "identity", folder / "identity", dirs_exist_ok=True)
     store = await Store.open(folder / "buffer.db")
     try:
         gateway = Gateway(store, folder)

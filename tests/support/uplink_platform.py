@@ -42,6 +42,9 @@ class ScriptedPlatform:
     seen: list[Seen] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     tombstones: dict[int, str] = field(default_factory=dict)
+    signatures: dict[int, str] = field(default_factory=dict)
+    contract: str = "1.1"
+    """Version of the contract that it speaks; empty: 1.0, without signatures."""
     date: str = ""
     """``Date`` of every answer; empty: the true one."""
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
@@ -52,7 +55,10 @@ class ScriptedPlatform:
     def head(self) -> dict[str, Any]:
         hashes_by_seq = {seq: hashlib.sha256(body).hexdigest() for seq, body in self.stored.items()} | self.tombstones
         seq = max(hashes_by_seq, default=0)
-        return {"seq": seq, "hash": hashes_by_seq.get(seq)}
+        head: dict[str, Any] = {"seq": seq, "hash": hashes_by_seq.get(seq)}
+        if self.contract:
+            head |= {"contract": self.contract, "signature": self.signatures.get(seq, "")}
+        return head
 
     def statuses(self) -> list[dict[str, Any]]:
         """What was reported, in order."""
@@ -80,9 +86,10 @@ class ScriptedPlatform:
             return web.json_response({"gateway_id": "plant-7", "admins": {"keys": []}}, status=201)
         if request.path.endswith("/status"):
             return web.Response(status=204)
-        return self._deliver(int(request.path.rpartition("/")[2]), body)
+        seq = int(request.path.rpartition("/")[2])
+        return self._deliver(seq, body, request.headers.get("Digest-Signature", ""))
 
-    def _deliver(self, seq: int, body: bytes) -> web.Response:
+    def _deliver(self, seq: int, body: bytes, signature: str) -> web.Response:
         digest_hash, head = hashlib.sha256(body).hexdigest(), self.head()
         if seq in self.stored:
             if self.stored[seq] != body:
@@ -91,7 +98,7 @@ class ScriptedPlatform:
         previous = json.loads(body)["header"]["previous"]
         if seq != head["seq"] + 1 or previous != (head["hash"] or "0" * 64):
             return problem(422, "chain", head=head, stored=False)
-        self.stored[seq] = body
+        self.stored[seq], self.signatures[seq] = body, signature
         return web.json_response({"seq": seq, "hash": digest_hash}, status=201)
 
 

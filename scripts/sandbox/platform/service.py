@@ -23,6 +23,8 @@ from scripts.sandbox.platform.verify import ChainReport, verify_all, verify_chai
 
 T = TypeVar("T")
 
+CONTRACT = "1.1"
+"""Version of the contract that is spoken here."""
 TOKEN_ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # no characters that are mistaken for others on paper
 
 
@@ -106,7 +108,7 @@ class Platform:
                     encryption_key=_encryption_key(request),
                 )
             )
-        answer: dict[str, Any] = {"gateway_id": gateway_id, "admins": self.control.admin_keys()}
+        answer: dict[str, Any] = {"gateway_id": gateway_id, "admins": self.control.admin_keys(), "contract": CONTRACT}
         if token.enterprise:
             answer["enterprise"] = token.enterprise
         return answer
@@ -167,6 +169,8 @@ class Platform:
         head = self._store.head(gateway_id, stream)
         period = self._store.latest_accepted(gateway_id, stream)
         told: dict[str, Any] = self._head(gateway_id, stream).body()
+        if head is not None:
+            told |= {"signature": head.jws, "contract": CONTRACT}
         if head is not None and head.kind and period is not None:
             told |= {"kind": head.kind, "period_end": json.loads(period.body)["header"]["period"]["end"]}
         return told

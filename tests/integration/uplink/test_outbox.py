@@ -161,9 +161,11 @@ async def test_a_rejected_digest_is_kept_ledgered_and_not_in_the_way(
 
         async def refuse(request: object) -> object:
             if tombstone:
-                platform.tombstones[2] = second.hash
+                platform.tombstones[2], platform.signatures[2] = second.hash, second.jws
             else:
-                platform._deliver = lambda seq, body: platform.stored.__setitem__(seq, body) or says_stored(seq, body)  # type: ignore[method-assign,assignment,func-returns-value]
+                platform._deliver = lambda seq, body, _: (
+                    platform.stored.__setitem__(seq, body) or says_stored(seq, body)
+                )  # type: ignore[method-assign,assignment,func-returns-value]
             return problem(status, "schema", stored=tombstone)
 
         platform.faults = [_pass(platform), _pass(platform), refuse]  # type: ignore[list-item]
@@ -207,12 +209,12 @@ async def test_a_restored_disk_goes_on_behind_the_platforms_head(tmp_path: Path)
             await gateway.build(5)
             async with gateway.running(platform.url):
                 await gateway.until_states("aaaaa")
-        async with gateway_in(tmp_path / "restored") as gateway:
+        async with gateway_in(tmp_path / "restored", copy_of=tmp_path / "first") as gateway:
             await gateway.build(2)  # the same bytes as the first ones
             async with gateway.running(platform.url) as uplink:
                 await uplink.reconciled.wait()
                 head = json.loads(await gateway.store.meta("chain_head") or "{}")
-                assert head == platform.head() and head["seq"] == 5
+                assert head == {"seq": 5, "hash": platform.head()["hash"], "by": "key"}
                 await gateway.build(1, after=(head["seq"], head["hash"]))
                 await gateway.until_states("aaa")
             assert sorted(platform.stored) == [1, 2, 3, 4, 5, 6] and await gateway.causes() == ["head_ahead"]
@@ -226,7 +228,7 @@ async def test_a_forked_disk_overwrites_nothing(tmp_path: Path) -> None:
             async with gateway.running(platform.url):
                 await gateway.until_states("aaaaa")
         stored = dict(platform.stored)
-        async with gateway_in(tmp_path / "restored") as gateway:
+        async with gateway_in(tmp_path / "restored", copy_of=tmp_path / "first") as gateway:
             await gateway.build(1)
             await gateway.store.mark(1, "accepted")
             await gateway.build(3, note="built before the platform was asked")
@@ -255,7 +257,7 @@ async def test_a_branch_is_set_aside_from_where_it_parts_and_not_before(tmp_path
             async with gateway.running(platform.url):
                 await gateway.until_states("aaaaa")
         for count in (1, 6):  # the branch ends before the platform's head, and after it
-            async with gateway_in(tmp_path / f"restored-{count}") as gateway:
+            async with gateway_in(tmp_path / f"restored-{count}", copy_of=tmp_path / "first") as gateway:
                 await gateway.build(2)  # on the copy these had no answer yet
                 await gateway.build(count, note="built before the platform was asked")
                 async with gateway.running(platform.url) as uplink:
@@ -272,7 +274,8 @@ async def test_a_chain_that_the_platform_accepted_and_replaced_is_left_to_its_op
         await gateway.build(3)
         async with gateway.running(platform.url):
             await gateway.until_states("aaa")
-        platform.stored[3] = b"somebody else's"
+        other = json.dumps({"header": {"seq": 3, "previous": ""}, "note": "signed by a disk that is gone"}).encode()
+        platform.stored[3], platform.signatures[3] = other, gateway.identity.sign_detached(other)
         await gateway.build(1)
         async with gateway.running(platform.url) as uplink:
             await until(lambda: _state(uplink), "refused")
@@ -287,7 +290,7 @@ async def test_digests_behind_a_given_up_branch_are_kept(tmp_path: Path) -> None
             await gateway.build(3)
             async with gateway.running(platform.url):
                 await gateway.until_states("aaa")
-        async with gateway_in(tmp_path / "restored") as gateway:
+        async with gateway_in(tmp_path / "restored", copy_of=tmp_path / "first") as gateway:
             await gateway.build(4, note="another branch")
             async with gateway.running(platform.url):
                 await gateway.until_states("")
@@ -384,7 +387,7 @@ async def test_trouble_after_a_restored_disk_rejects_nothing_new(tmp_path: Path)
             await gateway.build(5)
             async with gateway.running(platform.url):
                 await gateway.until_states("aaaaa")
-        async with gateway_in(tmp_path / "restored") as gateway:
+        async with gateway_in(tmp_path / "restored", copy_of=tmp_path / "first") as gateway:
             head = platform.head()
             await gateway.build(1, after=(head["seq"], head["hash"]))
             platform.faults = [_pass(platform), says(500), _pass(platform)]

@@ -31,6 +31,7 @@ from drivers.contract import DriverType, Problem
 
 TAG_DEFAULTS = ("type", "order", "invalid")
 """Keys of a device that hold for those of its tags that do not say."""
+MOST_DEVICES = 5_000
 _LARGEST_TABLE = 64 * 1024 * 1024
 
 
@@ -44,21 +45,29 @@ class Devices:
     """Devices whose list of tags is not complete, because something is wrong with it."""
     unnamed: bool = False
     """Whether there is a device whose name is not known."""
+    tags: int = 0
+    """How many tags were made, also of devices that are not sound."""
 
 
-def build_devices(raw: Any, place: Place, folder: Path, context: Context) -> Devices:
-    """``raw``: the value of ``device`` in the file. ``folder``: where the path of a table starts."""
+def build_devices(raw: Any, place: Place, folder: Path, context: Context, most: int = MOST_TAGS) -> Devices:
+    """``raw``: the value of ``device`` in the file. ``folder``: where the path of a table starts. ``most``: tags."""
     result = Devices()
     if not isinstance(raw, list):
         remedy = "write [[device]] with two brackets" if isinstance(raw, Mapping) else ""
         context.problems.add(place, f"must be a list of tables, not {show(raw)}", remedy)
         result.unnamed = True
         return result
+    if len(raw) > MOST_DEVICES:
+        context.problems.add(place, f"are more than {MOST_DEVICES} devices", "use several gateways")
+        result.unnamed = True
+        return result
     seen: dict[str, int] = {}
     for position, table in enumerate(raw):
         here = (place, position)
-        one = _OneDevice(here, folder, context, MOST_TAGS - sum(len(each.tags) for each in result.built))
-        one.build(table, result)
+        one = _OneDevice(here, folder, context, most)
+        if not one.build(table, result):
+            result.unnamed = True
+            break
         if one.name is None:
             result.unnamed = True
         elif one.name in seen:
@@ -70,22 +79,22 @@ def build_devices(raw: Any, place: Place, folder: Path, context: Context) -> Dev
 
 
 class _OneDevice:
-    def __init__(self, place: Place, folder: Path, context: Context, room: int) -> None:
+    def __init__(self, place: Place, folder: Path, context: Context, most: int) -> None:
         self._place = place
         self._folder = folder
         self._context = context
         self._problems = context.problems
-        self._room = room
+        self._most = most
         self.name: str | None = None
 
-    def build(self, table: Any, result: Devices) -> None:
-        """Add what can be made of the table to ``result``."""
+    def build(self, table: Any, result: Devices) -> bool:
+        """Add what can be made of the table to ``result``; False where there is no room for its tags."""
         inline = table.get("tag", []) if isinstance(table, Mapping) else []
         if isinstance(table, Mapping):
             table = {key: value for key, value in table.items() if key != "tag"}
         given = convert_fields(table, DeviceSection, self._place, self._context)
         if isinstance(given, Bad):
-            return
+            return True
         missing(DeviceSection, given, self._place, self._problems)
         name = given.get("name", BAD)
         if name is not BAD and self._check_name(name):
@@ -101,14 +110,17 @@ class _OneDevice:
         ]
         defaults = {key: given[key] for key in TAG_DEFAULTS if given.get(key) is not None}
         merged = merge(layers, self._problems, (self._place, defaults) if defaults else None)
-        tags = make_tags(self.name or "", interval, merged, self._problems, self._room)
+        tags = make_tags(self.name or "", interval, merged, self._problems, self._most - result.tags, self._most)
+        if tags.full:
+            return False
+        result.tags += len(tags.tags)
         if len(self._problems) > before and self.name is not None:
             result.unsound.add(self.name)
         options = self._options(driver, given.get("connection", {}), tags) if driver else BAD
         if driver is None or self.name is None or options is BAD or BAD in given.values():
             if self.name is not None:
                 result.unsound.add(self.name)
-            return
+            return True
         warn_of_tags(driver, options, tags, self._place, self._problems)
         result.sections.append(DeviceSection(**{**given, "tag": tuple(tags.inline)}))
         result.built.append(
@@ -122,6 +134,7 @@ class _OneDevice:
                 enabled=bool(given.get("enabled", True)),
             )
         )
+        return True
 
     def _check_name(self, name: str) -> bool:
         if NAME.fullmatch(name) and "." not in name:

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from agent.config.audiences import check_audiences
+from agent.config.bounds import OF_FILE, OF_OVERLAY, Limits, TooMuch, check_text, check_values
 from agent.config.canonical import configuration_hash
 from agent.config.checks import check_sections
 from agent.config.convert import BAD, Context, build, convert_fields
@@ -25,6 +26,7 @@ from agent.config.problems import Place, Problems
 from agent.config.references import Absent, Resolver, Unreadable, read_file
 from agent.config.relations import TagNames, check_relations
 from agent.config.replaced import TYPES, check_table, with_tables
+from agent.config.tags import MOST_TAGS_OUTSIDE
 from agent.config.tightening import check_grants, keep_secret, tighten
 from agent.errors import ConfigurationInvalid
 from agent.table import one_line
@@ -82,9 +84,15 @@ class _Outside:
         return frozenset(str(each.get("name")) for each in tables) if isinstance(tables, list) else frozenset()
 
 
-def tables(text: str, name: str) -> dict[str, Any]:
+def tables(text: str, name: str, limits: Limits = OF_FILE) -> dict[str, Any]:
     """The tables of TOML text called ``name``. Raises :class:`ConfigurationInvalid`."""
-    return _parse(text.removeprefix("\ufeff"), name)
+    try:
+        check_text(text, limits)
+        raw = _parse(text.removeprefix("\ufeff"), name)
+        check_values(raw, limits)
+    except TooMuch as error:
+        raise _invalid(f"{name}: {error}; {error.remedy}") from None
+    return raw
 
 
 def check_overlay(overlay: Overlay) -> dict[str, Any]:
@@ -92,7 +100,7 @@ def check_overlay(overlay: Overlay) -> dict[str, Any]:
 
     Whether its tags and equipment fit the local file is only known when both are laid together.
     """
-    raw = tables(overlay.text, overlay.name)
+    raw = tables(overlay.text, overlay.name, OF_OVERLAY)
     problems = Problems()
     root: Place = overlay.name
     for section in raw:
@@ -108,7 +116,7 @@ def check_overlay(overlay: Overlay) -> dict[str, Any]:
     if "device" in raw:
         devices = raw["device"]
         _refuse_files(devices, (root, "device"), problems)
-        build_devices(devices, (root, "device"), Path(), context)
+        build_devices(devices, (root, "device"), Path(), context, MOST_TAGS_OUTSIDE)
     if problems:
         raise ConfigurationInvalid(problems.lines, problems.unresolved, problems.places)
     return raw

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 from agent.config.schema_keys import schema_keys
+from agent.errors import ConfigurationInvalid
 from agent.table import one_line
 
 Place: TypeAlias = str | tuple["Place", "str | int"]
@@ -14,6 +15,8 @@ Place: TypeAlias = str | tuple["Place", "str | int"]
 Linked pairs, because one is made for each value that is read and hardly any is ever shown.
 """
 
+MOST = 1_000
+"""Nobody reads more, and finding the word that was meant takes time for each."""
 _LONGEST = 60
 _GREATEST = 2**64
 
@@ -40,7 +43,10 @@ class Problems:
         """Note a problem: where, what, and what to write instead.
 
         ``unresolved``: what is written may be right, but names a driver, template or tag that is not there.
+        Raises :class:`ConfigurationInvalid` with the first :data:`MOST` instead of noting more.
         """
+        if len(self._noted) >= MOST:
+            raise ConfigurationInvalid((*self.lines, f"and more: these are the first {MOST}"), places=self.places)
         problem = (place, message, remedy)
         self._noted.setdefault(problem, self._rank(place))
         if unresolved:

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from agent.config.bounds import TooMuch, check_text, check_values
 from agent.config.convert import BAD, Context, convert
 from agent.config.digest_tables import FindingTable, IndicatorTable
 from agent.config.model import DigestSection
@@ -52,9 +53,15 @@ def read_values(path: Path, name: str, place: Place, problems: Problems) -> Mapp
     """The plain values of a table's file (JSON, or TOML where it is called so); None after a problem was noted."""
     try:
         text = read_file(path, LARGEST_TABLE).decode("utf-8-sig")
+        if path.suffix == ".toml":
+            check_text(text)
         values = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+        check_values({"": values})
     except Unreadable as error:
         problems.add(place, str(error), error.remedy)
+        return None
+    except TooMuch as error:
+        problems.add(name, str(error), error.remedy)
         return None
     except RecursionError:
         problems.add(name, "is nested too deeply", "write fewer brackets within one another")

@@ -23,6 +23,8 @@ from drivers.contract import Point
 MOST_ELEMENTS = 65_536
 MOST_TAGS = 500_000
 """In one gateway: a slip in ``count`` must not take all of its memory."""
+MOST_TAGS_OUTSIDE = 20_000
+"""That come from outside: there it need not be a slip."""
 SHORTEST_INTERVAL = 0.01
 LONGEST_INTERVAL = 86_400.0
 
@@ -65,6 +67,8 @@ class TagList:
     origin: list[Merged] = field(default_factory=list)
     inline: list[TagSection] = field(default_factory=list)
     """The tags that the configuration file itself names, completed by the layers below."""
+    full: bool = False
+    """Whether there was no room for all of them."""
 
 
 def merge(layers: Iterable[Sequence[Row]], problems: Problems, defaults: Row | None = None) -> list[Merged]:
@@ -95,8 +99,11 @@ def merge(layers: Iterable[Sequence[Row]], problems: Problems, defaults: Row | N
     return list(merged.values())
 
 
-def make_tags(device: str, interval: float, merged: Sequence[Merged], problems: Problems, room: int) -> TagList:
-    """Points and tags of a device. ``interval``: seconds, for tags without their own. ``room``: most tags."""
+def make_tags(
+    device: str, interval: float, merged: Sequence[Merged], problems: Problems, room: int, most: int
+) -> TagList:
+    """Points and tags of a device. ``interval``: seconds, for tags without their own. ``room``: most tags, of the
+    ``most`` that there may be."""
     result = TagList()
     for each in merged:
         section = _section(each, problems)
@@ -105,7 +112,14 @@ def make_tags(device: str, interval: float, merged: Sequence[Merged], problems: 
         if isinstance(each.place, tuple):  # a table's rows have a line and no path
             result.inline.append(section)
         if len(result.tags) + section.count > room:
-            problems.add(each.place, f"is more than the {MOST_TAGS} tags a gateway can have", "use several gateways")
+            message, remedy = f"is more than the {most} tags a gateway can have", "use several gateways"
+            if most < MOST_TAGS:
+                message, remedy = (
+                    f"is more than the {most} tags that may come from outside",
+                    "name a table on the gateway",
+                )
+            problems.add(each.place, message, remedy)
+            result.full = True
             break
         _expand(device, interval, section, each, result)
     return result

@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from agent.config.bounds import OF_OVERLAY
 from agent.config.overlay import SECTIONS
 from agent.config.parse import tables
 from agent.config.problems import Place, Problems, did_you_mean, show
@@ -33,7 +34,7 @@ _PORT = re.compile(r"[A-Za-z0-9]*|/dev/(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._:/-]*")
 def read_content(config: str, allow: Collection[str], name: str = "bundle") -> dict[str, Any] | Refusal:
     """The overlay as plain TOML values, or why it is not taken. ``name``: what problems call it."""
     try:
-        raw = tables(config, name)
+        raw = tables(config, name, OF_OVERLAY)
     except ConfigurationInvalid as error:
         return refusal_of(error)
     beyond = [section for section in raw if section not in allow or section not in SECTIONS]

@@ -226,6 +226,7 @@ async def ask(desk: Desk, platform: Platform, client_of: Callable[[], Platform |
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop.asyncio, "sleep", sleep)
+        patch.setattr(loop, "rest", sleep)
         task = asyncio.create_task(ask_for_prescriptions(desk.inbox(), client_of))
         async with asyncio.timeout(30):
             await platform.over.wait()

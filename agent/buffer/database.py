@@ -201,8 +201,8 @@ class Database:
 
     async def _transact(self, transaction: Transaction, work: Work[T], reserve: int) -> T:
         await self._keep_log_short(transaction, reserve)
-        await transaction.run("BEGIN IMMEDIATE")
         try:
+            await transaction.run("BEGIN IMMEDIATE")
             result = await work(transaction)
             await transaction.run("COMMIT")
         except BaseException:
@@ -238,6 +238,12 @@ class Database:
                 raise
             await self._start_over(error)
             raise StoreUnavailable(f"{self.path}: was damaged; a new one has been started") from error
+        except GongfuError:
+            raise
+        except Exception:
+            # Nobody knows in what state it left the connection, perhaps within a transaction.
+            await self._disconnect()
+            raise
 
     async def _start_over(self, error: StoreCorrupt) -> None:
         """Set the file aside, start a new one, and save what can be read of the small tables."""

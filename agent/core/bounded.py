@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -43,6 +44,8 @@ async def within(
     finally:
         if not await end(task, GRACE_S):
             on_left()
+        elif inspect.getcoroutinestate(work) == inspect.CORO_CREATED:
+            work.close()  # ended before its first step
     raise TookTooLong(f"takes longer than {seconds:g} s")
 
 

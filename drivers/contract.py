@@ -49,6 +49,13 @@ class Point:
     """Characters of a ``string``."""
     scale: float = 1.0
     offset: float = 0.0
+    scale_register: str = ""
+    """Address of a signed power of ten that is read with the value, in one request; only register protocols
+    have it. The value is bad where it is missing or absurd."""
+    factors: tuple[str, ...] = ()
+    """Addresses of unsigned numbers to multiply by (the ratio of a transformer), read in the same scan."""
+    block: str = ""
+    """``holding:40327+10``: what the device must be asked for as a whole, and alone, to get this value right."""
     invalid: tuple[float, ...] = ()
     """Raw values (before scale and offset) that mean 'no value'; NaN stands for any NaN."""
     interval: float = 1.0

@@ -23,11 +23,11 @@ def _create(options: Options, points: Sequence[Point], context: Context) -> Driv
 
 def _check(options: Options, points: Sequence[Point]) -> Sequence[Problem]:
     """Everything wrong with the options and the points."""
-    return [*check_options(options), *check_points(points, options.max_registers)]
+    return [*check_options(options), *check_points(points, options.most_registers, options.register_bits)]
 
 
-def _explain(_options: Options, points: Sequence[Point]) -> Sequence[Explanation]:
-    return [explain(point) for point in points]
+def _explain(options: Options, points: Sequence[Point]) -> Sequence[Explanation]:
+    return [explain(point, options.register_bits) for point in points]
 
 
 DRIVER = DriverType("modbus", Options, _create, _check, explain=_explain)

@@ -71,8 +71,8 @@ class Place:
         return self.address + self.count
 
 
-def place(point: Point) -> Place:
-    """Where a point lies; raises :class:`AddressError`."""
+def place(point: Point, register_bits: int = 16) -> Place:
+    """Where a point lies; raises :class:`AddressError`. ``register_bits``: what is behind one address."""
     function, address, bit = _parse(point.address)
     bits = function in (COIL, DISCRETE)
     kind = point.type or ("bool" if bits or bit is not None else "uint16")
@@ -83,7 +83,7 @@ def place(point: Point) -> Place:
         address, bit = address + (bit + point.element) // 16, (bit + point.element) % 16
         count = 1
     else:
-        count = 1 if bits else (REGISTERS[kind] or (point.length + 1) // 2)
+        count = 1 if bits else -(-16 * (REGISTERS[kind] or (point.length + 1) // 2) // register_bits)
         address += point.element * count
     if address + count - 1 > _LAST:
         what = "it" if count == 1 else f"with {count} registers it"
@@ -91,6 +91,64 @@ def place(point: Point) -> Place:
             f"{point.address}: {what} ends at {address + count - 1}, beyond {_LAST}", "addresses end there"
         )
     return Place(function, address, count, kind, bit)
+
+
+def helper(address: str, type_: str, field: str, register_bits: int = 16) -> tuple[Point, Place]:
+    """A register that is read for the sake of others; raises :class:`AddressError` about ``field``."""
+    point = Point(index=-1, name=address, address=address, type=type_)
+    try:
+        found = place(point, register_bits)
+    except AddressError as error:
+        raise AddressError(str(error), error.remedy, field) from error
+    return point, found
+
+
+def extent(point: Point, found: Place, register_bits: int = 16, most: int = 125) -> tuple[int, int]:
+    """First address, and that behind the last, of what has to be asked for together to read a point.
+
+    Its block where it has one, else the value and its scale register. Raises :class:`AddressError`.
+    """
+    start, end = found.address, found.end
+    if point.block:
+        start, end = _block(point, found)
+    if point.scale_register:
+        _, scale = helper(point.scale_register, "int16", "scale_register", register_bits)
+        if found.type in ("bool", "string"):
+            raise AddressError(f"a {found.type} has no scale", "remove scale_register", "scale_register")
+        if scale.function != found.function:
+            message = f"{point.scale_register} is in another table than {point.address}"
+            raise AddressError(message, "both have to be read in one request", "scale_register")
+        if point.block and not start <= scale.address < end:
+            raise AddressError(f"{point.scale_register} is outside the block", "enlarge block", "scale_register")
+        start, end = min(start, scale.address), max(end, scale.end)
+    if end - start > most and found.function in (HOLDING, INPUT) and found.count <= most:
+        field = "block" if point.block else "scale_register"
+        message = f"{end - start} registers do not fit into one request of {most}"
+        raise AddressError(message, "all of them have to be read in one request", field)
+    return start, end
+
+
+_BLOCK = re.compile(r"(?:([a-z]+)\s*:\s*)?(0x[0-9a-f]{1,8}|[0-9]{1,9})\s*\+\s*([0-9]{1,4})", re.IGNORECASE)
+
+
+def _block(point: Point, found: Place) -> tuple[int, int]:
+    """``holding:40327+10``; without a table the number counts as that of the point's address does."""
+    remedy = 'write it as "holding:40327+10": the first register and how many'
+    parts = _BLOCK.fullmatch(point.block.strip())
+    if not parts or int(parts[3]) < 1:
+        raise AddressError(f'"{point.block}" is not a block', remedy, "block")
+    alike = ":" not in point.address or parts[1]
+    try:
+        text = f"{parts[1]}:{parts[2]}" if parts[1] else parts[2]
+        function, start, _ = _parse(text if alike else f"{TABLE_NAMES[found.function]}:{text}")
+    except AddressError as error:
+        raise AddressError(str(error), error.remedy, "block") from error
+    end = start + int(parts[3])
+    if function != found.function or not (start <= found.address and found.end <= end):
+        raise AddressError(f"{point.address} is outside its block {point.block}", remedy, "block")
+    if end - 1 > _LAST:
+        raise AddressError(f"{point.block}: addresses end at {_LAST}", remedy, "block")
+    return start, end
 
 
 def _parse(text: str) -> tuple[int, int, int | None]:
@@ -140,11 +198,11 @@ def _check_kind(point: Point, kind: str, function: int, bit: int | None) -> None
         raise AddressError(f'unknown order "{point.order}"', f"one of {', '.join(ORDERS)}", "order")
 
 
-def check_points(points: Sequence[Point], max_registers: int) -> Iterator[Problem]:
+def check_points(points: Sequence[Point], max_registers: int, register_bits: int = 16) -> Iterator[Problem]:
     """Everything wrong with the points of a device; what is wrong with a whole array is said once."""
     said: set[tuple[str, str]] = set()
     for point in points:
-        for problem in _check_point(point, max_registers):
+        for problem in _check_point(point, max_registers, register_bits):
             key = (point.address, problem.field)
             if not (point.element and key in said):
                 yield problem
@@ -163,16 +221,22 @@ def _without(point: Point, field: str) -> Point:
     return replace(point, length=0) if point.type != "string" else replace(point, length=2)
 
 
-def _check_point(point: Point, max_registers: int) -> Iterator[Problem]:
+def _check_point(point: Point, max_registers: int, register_bits: int) -> Iterator[Problem]:
     found = None
     while found is None:
         try:
-            found = place(point)
+            found = place(point, register_bits)
         except AddressError as error:
             yield Problem(error.field, str(error), error.remedy, point.index)
             if (sound := _without(point, error.field)) == point:
                 return
             point = sound  # what else is wrong is said in the same run
+    try:
+        extent(point, found, register_bits, max_registers)
+        for address in point.factors:
+            helper(address, "uint16", "ct_ratio", register_bits)
+    except AddressError as error:
+        yield Problem(error.field, str(error), error.remedy, point.index)
     if found.function in (HOLDING, INPUT) and found.count > max_registers:
         message = f"{found.count} registers do not fit into one request of {max_registers}"
         key, remedy = ("length", "shorten it") if found.type == "string" else ("type", "raise max_registers")

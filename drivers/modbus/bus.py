@@ -3,7 +3,12 @@
 One request is in flight at a time, and devices take turns request by request in the order they ask,
 so that a dead unit costs the others its timeout and nothing more. What comes too late must never
 answer the next question: after anything but a clean answer a network connection is made anew, and a
-serial line is listened to until it is silent.
+serial line is listened to until it is silent. Where answers carry no number that is known to be the
+request's, a unit is not asked again before its late answer would have come.
+
+Two failures are not believed at once: that of a connection which worked until it was used again (it was
+idle too long), and silence on one on which nothing was heard yet (there are devices that swallow what they
+are asked just after they were connected to).
 """
 
 from __future__ import annotations
@@ -16,10 +21,15 @@ from typing import Any
 
 from drivers.contract import DriverError, FailureKind
 from drivers.modbus.client import Connection
+from drivers.modbus.matching import STRANGE_ID
 from drivers.modbus.options import Link
-from drivers.modbus.refused import Refused, as_driver_error
+from drivers.modbus.refused import NoConnection, Refused
 from drivers.quality import Quality
 
+FRESH_S = 2.0
+"""How long after it was connected to a device may swallow what it is asked, without an option saying so."""
+_AT_ONCE_S = 0.5
+_STRANGERS = 3
 _DRAIN_ROUNDS = 20
 _DRAIN_S = 0.02
 """Silence that makes a line drained: more than a USB converter holds bytes back (16 ms)."""
@@ -38,6 +48,30 @@ class Terms:
     timeout_s: float
     request_gap_s: float = 0.0
     unit_gap_s: float = 0.0
+    connect_delay_s: float = 0.0
+    transaction_id: str = ""
+    """``strict``, ``ignore``, or empty: found out."""
+
+
+@dataclass(slots=True)
+class _Tried:
+    """What came of asking so far, and whether to ask ``again``, after ``wait_s``."""
+
+    again: bool = False
+    wait_s: float = 0.0
+    _broke: bool = False
+    _silences: int = 0
+
+    def doubt(self, quality: Quality, fresh_s: float | None) -> None:
+        """Judge a failure. ``fresh_s``: how old the connection is on which nothing was ever heard; None: it worked."""
+        self.again, self.wait_s = False, 0.0
+        if quality is Quality.CONNECTION and fresh_s is None and not self._broke:
+            self.again = self._broke = True
+        elif quality is Quality.TIMEOUT and fresh_s is not None:
+            self._silences += 1
+            self.again = self._silences == 1 or (self._silences == 2 and fresh_s < FRESH_S)
+            if self._silences == 2:
+                self.wait_s = max(0.0, FRESH_S - fresh_s)
 
 
 class Bus:
@@ -48,11 +82,20 @@ class Bus:
         self.users = 0
         self.connects = 0
         """Connections made so far."""
+        self.echoes_ids: bool | None = None
+        """Whether the other side is known to send transaction ids back."""
+        self.echoes_line: bool | None = None
+        """Whether our requests are known to come back to us before the answers."""
+        self._awake = False
+        """Whether a request was ever answered that came just after connecting."""
+        self._connect_delay_s = 0.0
+        self._made_s = 0.0
+        self._attempts = self._strange = 0
         self._turn = asyncio.Lock()
         self._connection: Connection | None = None
         self._clean = True
         self._failures = 0
-        self._failure: DriverError | None = None
+        self._failure: NoConnection | None = None
         self._quiet_since_s = 0.0
         self._last_unit: int | None = None
 
@@ -66,17 +109,38 @@ class Bus:
 
         ``size``: bytes of data that the answer must have, if it is not a refusal; 0: any.
         """
-        late = await self._outlive_late_answers(terms.unit)
+        tried = _Tried()
+        while True:
+            try:
+                return await self._ask(request, terms, size, tried)
+            except DriverError:
+                if not tried.again:
+                    raise
+                await asyncio.sleep(tried.wait_s)
+
+    async def _ask(self, request: Any, terms: Terms, size: int, tried: _Tried) -> bytes:
+        late = await self._outlive_late_answers(terms, repeated=tried.again)
+        policy = terms.transaction_id or ("strict" if (self.link.key, terms.unit) in _late_until else "")
+        tried.again = False
         async with self._my_turn():
             connection = await self._ready(terms, listen=late)
             await self._pause(terms)
-            self._clean = False
+            self._clean, worked = False, connection.matcher.answers > 0
             try:
-                pdu = await connection.exchange(request, terms.timeout_s, size)
+                pdu = await connection.exchange(request, terms.timeout_s, size, policy)
                 self._clean = True
+                self._awake |= self._age_s() < _AT_ONCE_S
                 return pdu
+            except DriverError as error:
+                believed = self.link.serial or (self._awake and error.quality is Quality.TIMEOUT)
+                if not believed:
+                    tried.doubt(error.quality, None if worked else self._age_s())
+                raise
             finally:
-                self._note(terms)
+                self._note(connection, terms, keep=tried.again and not worked)
+
+    def _age_s(self) -> float:
+        return asyncio.get_running_loop().time() - self._made_s
 
     def close(self) -> None:
         """Close the connection at once."""
@@ -84,15 +148,21 @@ class Bus:
             self._connection.close()
             self._connection = None
 
-    def _note(self, terms: Terms) -> None:
-        now = asyncio.get_running_loop().time()
+    def _note(self, connection: Connection, terms: Terms, *, keep: bool) -> None:
+        now, matcher = asyncio.get_running_loop().time(), connection.matcher
         self._quiet_since_s, self._last_unit = now, terms.unit
+        self.echoes_line = matcher.echoes_line
+        if matcher.answers:
+            self.echoes_ids, self._strange = matcher.echoes_ids, 0
         if self._clean:
             return
-        if not self.link.serial:
+        if not matcher.answers and matcher.stray == STRANGE_ID:
+            # Whoever was there before sent ids back. If it is another now, three fresh connections tell.
+            self._strange += 1
+            self.echoes_ids = None if self._strange >= _STRANGERS else self.echoes_ids
+        if not (self.link.serial or keep):
             self.close()
-        if not self.link.numbered:
-            _late_until[self.link.key, terms.unit] = now + terms.timeout_s
+        _late_until[self.link.key, terms.unit] = now + terms.timeout_s
 
     @asynccontextmanager
     async def _my_turn(self) -> AsyncIterator[None]:
@@ -101,27 +171,44 @@ class Bus:
             if self._failures != failures and self._failure is not None:
                 # It failed while we stood in line: if every device behind a dead gateway waited for an
                 # attempt of its own, the last would wait as many timeouts as there are devices.
-                raise _again(self._failure)
+                raise NoConnection(str(self._failure), self._failure.remedy)
             yield
 
-    async def _outlive_late_answers(self, unit: int) -> bool:
+    async def _outlive_late_answers(self, terms: Terms, *, repeated: bool) -> bool:
         # Without transaction ids a late answer looks like the answer to the unit's next request. Only
         # that unit waits; in the name of another it is recognised by its unit id. True: one was awaited,
         # and on a machine that stood still meanwhile it may lie unread.
-        wire = (self.link.key, unit)
+        wire = (self.link.key, terms.unit)
         until = _late_until.get(wire)
         if until is None:
             return False
-        await asyncio.sleep(max(0.0, until - asyncio.get_running_loop().time()))
+        wait_s = max(0.0, until - asyncio.get_running_loop().time())
+        if self._tells_late_ones(terms, repeated=repeated):
+            if not wait_s:
+                del _late_until[wire]
+            return False
+        await asyncio.sleep(wait_s)
         if _late_until.get(wire) == until:
             del _late_until[wire]
         return True
+
+    def _tells_late_ones(self, terms: Terms, *, repeated: bool) -> bool:
+        """Whether a late answer is known for one by its transaction id.
+
+        Where nobody knows yet whether ids are sent back, they are insisted on meanwhile; but a repeated request
+        goes to a device that was silent so far, and may be one that does not send them back.
+        """
+        if not self.link.numbered or terms.transaction_id:
+            return self.link.numbered and terms.transaction_id == "strict"
+        return self.echoes_ids is True or (self.echoes_ids is None and not repeated)
 
     async def _ready(self, terms: Terms, *, listen: bool = False) -> Connection:
         if self._connection is not None and not self._connection.connected:
             self.close()
         if self._connection is None:
             self._connection = await self._connected(terms)
+            if listen:  # a gateway may hand to the new connection what it had for the old one
+                await self._drain(self._connection)
         elif listen or not self._clean:
             await self._drain(self._connection)
         self._clean = True
@@ -130,11 +217,15 @@ class Bus:
     async def _connected(self, terms: Terms) -> Connection:
         connection: Connection | None = None
         try:
-            connection = Connection(self.link)
+            connection = Connection(self.link, echoes_ids=self.echoes_ids or None, turn=self._attempts)
+            self._attempts += 1
             await connection.connect(terms.timeout_s)
+            self._made_s = asyncio.get_running_loop().time()
+            self._connect_delay_s = max(self._connect_delay_s, terms.connect_delay_s)
+            await asyncio.sleep(self._connect_delay_s)
         except Refused as refused:
             self._failures += 1
-            self._failure = as_driver_error(refused)
+            self._failure = NoConnection(str(refused), refused.remedy)
             raise self._failure from refused
         except BaseException:
             if connection is not None:
@@ -147,9 +238,9 @@ class Bus:
     async def _drain(self, connection: Connection) -> None:
         """Wait for silence; what arrives meanwhile is thrown away with the request it belonged to."""
         for _ in range(_DRAIN_ROUNDS):
-            heard = connection.heard
+            heard = connection.matcher.pieces
             await asyncio.sleep(max(self.link.silence_s, _DRAIN_S))
-            if connection.heard == heard:
+            if connection.matcher.pieces == heard:
                 return
 
     async def _pause(self, terms: Terms) -> None:
@@ -160,10 +251,6 @@ class Bus:
             left = self._quiet_since_s + pause - asyncio.get_running_loop().time()
             if left > 0:
                 await asyncio.sleep(left)
-
-
-def _again(error: DriverError) -> DriverError:
-    return DriverError(str(error), kind=error.kind, quality=error.quality, remedy=error.remedy)
 
 
 def join(link: Link, shared: MutableMapping[Hashable, Any], *, own: bool) -> Bus:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.contract import Point
-from drivers.modbus.address import COIL, DISCRETE, Place
+from drivers.modbus.address import COIL, DISCRETE, REGISTERS, Place
 from drivers.modbus.plan import Span
 from drivers.quality import Quality
 from drivers.sentinels import sentinel
@@ -39,6 +39,7 @@ _DTYPES = {
     "bcd32": "u4",
     "bool": "u2",
 }
+_HALVES = frozenset({"int8", "uint8", "int16", "uint16", "bcd16", "bool"})
 
 
 @dataclass(slots=True)
@@ -73,13 +74,14 @@ class Item:
 class Decoder:
     """Decodes the answers to one request. ``rows``: where its points go."""
 
-    def __init__(self, span: Span, items: Sequence[Item]) -> None:
-        """``items`` whose rows are consecutive are decoded fastest; see :func:`arrange`."""
+    def __init__(self, span: Span, items: Sequence[Item], width: int = 2) -> None:
+        """``items`` whose rows are consecutive are decoded fastest; see :func:`arrange`. ``width``: bytes behind
+        one register address."""
         self.rows = _rows([item.row for item in items])
         groups: dict[tuple[Any, ...], list[Item]] = {}
         for item in items:
             groups.setdefault(_kind(item), []).append(item)
-        self._steps: list[Step] = [_step(span, group) for group in groups.values()]
+        self._steps: list[Step] = [_step(_Area(span, width), group) for group in groups.values()]
 
     def decode(self, data: bytes, time: int, block: Block) -> None:
         """Write values, qualities and texts. ``data``: exactly the bytes that the span asks for."""
@@ -89,9 +91,24 @@ class Decoder:
             step(data, block)
 
 
-def size_of(span: Span) -> int:
-    """Bytes of data in the answer to a request for a span."""
-    return (span.count + 7) // 8 if span.function in (COIL, DISCRETE) else 2 * span.count
+def size_of(span: Span, width: int = 2) -> int:
+    """Bytes of data in the answer to a request for a span; ``width``: bytes behind one register address."""
+    return (span.count + 7) // 8 if span.function in (COIL, DISCRETE) else width * span.count
+
+
+@dataclass(frozen=True, slots=True)
+class _Area:
+    """What an answer holds: registers of ``width`` bytes from ``span.start``."""
+
+    span: Span
+    width: int
+
+    def offset(self, item: Item) -> int:
+        """Where a value begins. One of 16 bits lies in the low half of a register of 32."""
+        half = 0
+        if self.width == 4 and item.place.type in _HALVES and item.point.order in ("ABCD", "BADC"):
+            half = 2
+        return self.width * (item.place.address - self.span.start) + half
 
 
 def arrange(points: Sequence[tuple[Point, Place]]) -> list[tuple[Point, Place]]:
@@ -106,7 +123,7 @@ def _kind(item: Item) -> tuple[Any, ...]:
     place = item.place
     bit = place.bit is not None or place.function in (COIL, DISCRETE)
     swapped = _swapped(item.point.order)
-    order = item.point.order if place.count > 1 and place.type != "string" else ("BA" if swapped else "AB")
+    order = item.point.order if REGISTERS[place.type] > 1 else ("BA" if swapped else "AB")
     return place.type, bit, "" if bit and not swapped else order
 
 
@@ -121,15 +138,16 @@ def _rows(rows: Sequence[int]) -> Rows:
     return np.array(rows, np.intp)
 
 
-def _step(span: Span, items: Sequence[Item]) -> Step:
+def _step(area: _Area, items: Sequence[Item]) -> Step:
     kind = items[0].place.type
     if kind == "string":
-        return _Strings(span, items)
+        return _Strings(area, items)
+    span = area.span
     if span.function in (COIL, DISCRETE):
         return _Finish(items, _packed_bits([item.place.address - span.start for item in items]))
     if items[0].place.bit is not None:
-        return _Finish(items, _register_bits(span, items))
-    return _Finish(items, _numbers(span, items), _CHECKS.get(kind))
+        return _Finish(items, _register_bits(area, items))
+    return _Finish(items, _numbers(area, items), _CHECKS.get(kind))
 
 
 def _packed_bits(positions: Sequence[int]) -> Callable[[bytes], Numbers]:
@@ -143,11 +161,11 @@ def _packed_bits(positions: Sequence[int]) -> Callable[[bytes], Numbers]:
     return read
 
 
-def _register_bits(span: Span, items: Sequence[Item]) -> Callable[[bytes], Numbers]:
+def _register_bits(area: _Area, items: Sequence[Item]) -> Callable[[bytes], Numbers]:
     """Bit n of a register is in its low byte for n < 8; exchanged bytes exchange the halves."""
     swapped = _swapped(items[0].point.order)
     bits = [(item.place.bit or 0) ^ (8 if swapped else 0) for item in items]
-    offsets = [2 * (item.place.address - span.start) + (bit < 8) for item, bit in zip(items, bits, strict=True)]
+    offsets = [area.offset(item) + (bit < 8) for item, bit in zip(items, bits, strict=True)]
     at, shift = np.array(offsets, np.intp), np.array([bit % 8 for bit in bits], np.uint8)
 
     def read(data: bytes) -> Numbers:
@@ -157,11 +175,11 @@ def _register_bits(span: Span, items: Sequence[Item]) -> Callable[[bytes], Numbe
     return read
 
 
-def _numbers(span: Span, items: Sequence[Item]) -> Callable[[bytes], Numbers]:
+def _numbers(area: _Area, items: Sequence[Item]) -> Callable[[bytes], Numbers]:
     """Numbers of one type and order, as an array of their own type."""
     dtype = np.dtype(_DTYPES[items[0].place.type])
     order = items[0].point.order
-    offsets = np.array([2 * (item.place.address - span.start) for item in items], np.intp)
+    offsets = np.array([area.offset(item) for item in items], np.intp)
     if dtype.itemsize == 1:
         at = offsets + (0 if _swapped(order) else 1)
         return lambda data: np.frombuffer(data, dtype)[at]
@@ -278,8 +296,8 @@ def _sentinels(items: Sequence[Item]) -> NDArray[np.float64] | None:
 class _Strings:
     """Texts: cut at the first NUL, trailing spaces removed; UTF-8, else GB 18030 as Chinese devices write."""
 
-    def __init__(self, span: Span, items: Sequence[Item]) -> None:
-        self._items = [(item.row, 2 * (item.place.address - span.start), item.point) for item in items]
+    def __init__(self, area: _Area, items: Sequence[Item]) -> None:
+        self._items = [(item.row, area.offset(item), item.point) for item in items]
 
     def __call__(self, data: bytes, block: Block) -> None:
         for row, first, point in self._items:

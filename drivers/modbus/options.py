@@ -41,6 +41,13 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Pause before each request, beyond what the line itself needs."""
     unit_gap: float | str = 0.0
     """Pause before a request to another unit than the last."""
+    connect_delay: float | str = 0.0
+    """Pause after connecting, for devices that swallow what they are asked too soon."""
+    transaction_id: Literal["", "strict", "ignore"] = ""
+    """What an answer's transaction id is worth: ``strict`` must be the request's, ``ignore`` may be any; empty:
+    found out with the first answer of a connection."""
+    register_bits: Literal[16, 32] = 16
+    """Bits that the device has behind one register address."""
     share: bool = True
     """Use one connection for all devices at the same address; false: one of its own."""
     ca_file: str = ""
@@ -57,9 +64,19 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return seconds(self.timeout)
 
     @property
+    def most_registers(self) -> int:
+        """Registers to ask for in one request: what is allowed, and what one answer can carry."""
+        return min(self.max_registers, MOST_REGISTERS * 16 // self.register_bits)
+
+    @property
     def serial(self) -> bool:
         """Whether it is a serial line of this machine."""
         return self.transport in SERIAL
+
+    def about(self) -> str:
+        """What is read, in words; another text, and what was learned of the device is worth nothing."""
+        habits = f"{self.max_registers} registers of {self.register_bits} bits, {self.max_bits} bits in a request"
+        return f"{self.transport} {self.link()} unit {self.unit}, {habits}"
 
     def link(self) -> Link:
         """The connection that these options name."""
@@ -163,12 +180,14 @@ def _check_unit(options: Options) -> Iterator[Problem]:
 
 
 def _check_durations(options: Options) -> Iterator[Problem]:
-    for key in ("timeout", "request_gap", "unit_gap"):
+    for key in ("timeout", "request_gap", "unit_gap", "connect_delay"):
         try:
             value = seconds(getattr(options, key))
         except ValueError as error:
             yield Problem(f"connection.{key}", str(error), 'write it as "250ms" or "1s"')
         else:
+            if key == "connect_delay" and value > 60:
+                yield Problem("connection.connect_delay", f"{value:g} s is not sensible", 'write at most "60s"')
             if key == "timeout" and not 0.001 <= value <= 60:
                 yield Problem("connection.timeout", f"{value:g} s is not sensible", 'write one from "1ms" to "60s"')
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from drivers.modbus.address import COIL, DISCRETE, Place
@@ -88,7 +88,7 @@ class Cost:
     @classmethod
     def of(cls, link: Link, options: Options) -> Cost:
         """The cost model of a link."""
-        limits = (options.max_registers, options.max_bits, options.max_gap)
+        limits = (options.most_registers, options.max_bits, options.max_gap)
         if not link.serial:
             return cls(_NETWORK_S, _NETWORK_BYTE_S, *limits)
         char_s = link.char_s * (2 if link.transport == "ascii" else 1)
@@ -112,27 +112,35 @@ class Cost:
 class Learned:
     """What a device's refusals have taught: where it has nothing, and what it does not read together.
 
-    ``missing``: spans that it refused even alone. ``gaps``: spans that nobody wants and that spoil a
-    request across them. ``borders``: by table, addresses that no request may cross. ``limits``: by
+    ``missing``: spans that it refused even alone, and with which exception code; ``passing``: those among them
+    that were answered before, or refused for a reason that goes away. ``gaps``: spans that nobody wants and that
+    spoil a request across them. ``borders``: by table, addresses that no request may cross. ``limits``: by
     table, the largest request it accepts.
     """
 
-    missing: set[Span] = field(default_factory=set)
+    missing: dict[Span, int] = field(default_factory=dict)
+    passing: set[Span] = field(default_factory=set)
     gaps: set[Span] = field(default_factory=set)
     borders: dict[int, set[int]] = field(default_factory=dict)
     limits: dict[int, int] = field(default_factory=dict)
 
 
-def plan(spans: Iterable[Span], cost: Cost, learned: Learned) -> list[Request]:
+def plan(spans: Iterable[Span], cost: Cost, learned: Learned, alone: Collection[Span] = frozenset()) -> list[Request]:
     """Requests that cover every span which is not missing, at the least cost.
 
     No request is larger than allowed, splits a span, covers a missing span or gap, crosses a border,
-    or costs more than asking for its spans one by one.
+    or costs more than asking for its spans one by one. Spans that are ``alone`` are requests of their own.
     """
     by_table: dict[int, list[Span]] = {}
-    for span in sorted(set(spans) - learned.missing, key=lambda each: (each.function, each.start, each.end)):
-        by_table.setdefault(span.function, []).append(span)
-    return [
+    single: list[Request] = []
+    for span in sorted(set(spans), key=lambda each: (each.function, each.start, each.end)):
+        if span in learned.missing:
+            continue
+        if span in alone:
+            single.append(Request.around([span]))
+        else:
+            by_table.setdefault(span.function, []).append(span)
+    return single + [
         request for function in by_table for request in _Table(function, cost, learned).requests(by_table[function])
     ]
 
@@ -145,7 +153,7 @@ class _Table:
         self._limit = min(cost.limit(function), learned.limits.get(function, 65536))
         self._borders = sorted(learned.borders.get(function, ()))
         self._holes = sorted(
-            (span.start, span.end) for span in learned.missing | learned.gaps if span.function == function
+            (span.start, span.end) for span in (*learned.missing, *learned.gaps) if span.function == function
         )
 
     def requests(self, spans: Sequence[Span]) -> list[Request]:

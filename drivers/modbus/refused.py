@@ -61,6 +61,8 @@ def _plain(error: BaseException | None) -> str:
     return " ".join(text.split())
 
 
-def as_driver_error(error: Refused) -> DriverError:
-    """A refusal as the framework wants it: it goes away by itself."""
-    return DriverError(str(error), kind=FailureKind.TRANSIENT, quality=Quality.CONNECTION, remedy=error.remedy)
+class NoConnection(DriverError):
+    """A refusal as the framework wants it: it goes away by itself. The message names the link."""
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(message, kind=FailureKind.TRANSIENT, quality=Quality.CONNECTION, remedy=remedy)

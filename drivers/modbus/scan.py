@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from drivers.contract import DriverError, FailureKind, Point, PointGroup
-from drivers.modbus.address import TABLE_NAMES, Place, place
+from drivers.modbus.address import TABLE_NAMES, Place, extent, place
 from drivers.modbus.client import read_request
 from drivers.modbus.decode import Decoder, Item, arrange, size_of
+from drivers.modbus.factors import Factors
 from drivers.modbus.plan import Cost, Learned, Request, Span, plan
+from drivers.modbus.remedies import NOTHING_THERE, REMEDIES
 from drivers.quality import Quality
 
 _SHOWN = 5
 """Ranges that a message names."""
-
-NOTHING_THERE = "the device has nothing at"
-REMEDIES: Mapping[Quality, str] = {
-    Quality.ADDRESS: "check the address in the device's manual; it may count from 1, or from 40001",
-    Quality.REFUSED: "the device does not offer this table; check whether the manual means another",
-    Quality.TIMEOUT: "check power, cable and unit id; if the device is slow, raise timeout",
-    Quality.CONNECTION: "check cable and power; some devices allow only one or two connections",
-    Quality.MALFORMED: "check unit id and transport; on a serial line also baudrate, parity and wiring",
-    Quality.DEVICE: "the device reports a fault of its own; look at its display or program",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,61 +32,83 @@ class Ask:
     points: tuple[int, ...]
 
     @classmethod
-    def of(cls, unit: int, request: Request, items: Sequence[Item]) -> Ask:
+    def of(cls, unit: int, request: Request, items: Sequence[Item], width: int) -> Ask:
         """Compile a request for the points that it covers."""
         span = request.span
         message = read_request(unit, span.function, span.start, span.count)
-        points = tuple(item.point.index for item in items)
-        return cls(request, message, Decoder(span, items), size_of(span), points)
+        points = tuple(item.point.index for item in items if item.point.index >= 0)
+        return cls(request, message, Decoder(span, items, width), size_of(span, width), points)
 
 
 class Scan:
-    """Everything that a read of one group needs; valid as long as nothing new is learned."""
+    """Everything that a read of one group needs; valid as long as nothing new is learned.
 
-    def __init__(self, group: PointGroup, unit: int, cost: Cost, learned: Learned) -> None:
-        self._unit = unit
+    Registers that are read for the sake of others have rows, too, with the index -1; see :class:`Factors`.
+    """
+
+    def __init__(self, group: PointGroup, unit: int, cost: Cost, learned: Learned, register_bits: int = 16) -> None:
+        self._unit, self._width, self.cost = unit, register_bits // 8, cost
+        self.factors = Factors(register_bits)
+        self.alone: set[Span] = set()
+        """Spans that must be read as they are, and with nothing else."""
         wanted: dict[Span, list[tuple[Point, Place]]] = {}
         for point in group.points:
-            found = place(point)
-            wanted.setdefault(Span.of(found), []).append((point, found))
+            found = place(point, register_bits)
+            span = Span(found.function, *extent(point, found, register_bits))
+            if point.block:
+                self.alone.add(span)
+            wanted.setdefault(span, []).append((point, found))
+            for where, pair in self.factors.needed(point, span):
+                wanted.setdefault(where, []).append(pair)
         self._items: dict[Span, list[Item]] = {span: [] for span in wanted}
         self._indices: list[int] = []
         self.asks: list[Ask] = []
-        for request in plan(wanted, cost, learned):
+        for request in plan(wanted, cost, learned, self.alone):
+            spans = {id(point): span for span in request.wanted for point, _ in wanted[span]}
             pairs = arrange([pair for span in request.wanted for pair in wanted[span]])
-            self.asks.append(Ask.of(unit, request, [self._seat(point, found) for point, found in pairs]))
-        first_missing = len(self._indices)
-        self.missing = sorted(wanted.keys() & learned.missing, key=by_address)
+            items = [self._seat(point, found, spans[id(point)]) for point, found in pairs]
+            self.asks.append(Ask.of(unit, request, items, self._width))
+        self.missing = sorted(wanted.keys() & learned.missing.keys(), key=by_address)
+        first = len(self._indices)
         for span in self.missing:
             for point, found in wanted[span]:
-                self._seat(point, found)
-        self.missing_rows = slice(first_missing, len(self._indices))
-        self.missing_points = tuple(self._indices[first_missing:])
+                self._seat(point, found, span)
+        self.missing_rows = slice(first, len(self._indices))
+        self.spans = list(wanted)
         self.index = np.array(self._indices, np.int32)
         self.index.flags.writeable = False  # every block of this group shares it
         self.order = list(self.asks)
         """The asks in the order to send them: those that got no answer last time come last."""
+        self.proven: set[int] = set()
+        """Those that were answered at least once, by :func:`id`."""
 
-    def _seat(self, point: Point, found: Place) -> Item:
+    def _seat(self, point: Point, found: Place, span: Span) -> Item:
         item = Item(len(self._indices), point, found)
         self._indices.append(point.index)
-        self._items[Span.of(found)].append(item)
+        self._items[span].append(item)
+        self.factors.seat(item)
         return item
 
     def part(self, request: Request) -> Ask:
         """An ask for part of a request."""
-        return Ask.of(self._unit, request, [item for span in request.wanted for item in self._items[span]])
+        return Ask.of(self._unit, request, [item for span in request.wanted for item in self._items[span]], self._width)
+
+    def items(self, span: Span) -> Sequence[Item]:
+        """What hangs on a span."""
+        return self._items[span]
 
 
 @dataclass(slots=True)
 class Faults:
     """What went wrong with some points of a scan, gathered by cause."""
 
-    _found: dict[tuple[Quality, str], tuple[list[Span], list[int]]] = field(default_factory=dict)
+    _found: dict[tuple[Quality, str, str], tuple[list[Span], list[int]]] = field(default_factory=dict)
 
-    def add(self, quality: Quality, reason: str, spans: Iterable[Span], points: Iterable[int]) -> None:
+    def add(
+        self, quality: Quality, reason: str, spans: Iterable[Span], points: Iterable[int], remedy: str = ""
+    ) -> None:
         """Spans that have one reason; said together with all others of the same reason."""
-        known, indices = self._found.setdefault((quality, reason), ([], []))
+        known, indices = self._found.setdefault((quality, reason, remedy), ([], []))
         known.extend(spans)
         indices.extend(points)
 
@@ -105,10 +119,10 @@ class Faults:
                 f"{reason} {show(spans)}" if reason == NOTHING_THERE else f"{show(spans)}: {reason}",
                 kind=FailureKind.PARTIAL,
                 quality=quality,
-                remedy=REMEDIES.get(quality, ""),
-                points=tuple(points),
+                remedy=remedy or REMEDIES.get(quality, ""),
+                points=tuple(dict.fromkeys(points)),
             )
-            for (quality, reason), (spans, points) in sorted(self._found.items(), key=lambda entry: entry[0])
+            for (quality, reason, remedy), (spans, points) in sorted(self._found.items(), key=lambda entry: entry[0])
         )
 
 

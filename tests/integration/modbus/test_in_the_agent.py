@@ -14,7 +14,7 @@ import pytest
 
 from agent.backoff import Backoff
 from drivers.contract import Point
-from drivers.modbus import driver
+from drivers.modbus import reading
 from drivers.quality import Quality
 from scripts.sandbox.modbus_frames import HANG_UP, HEALTHY, SILENT, React, Reaction, Request
 from scripts.sandbox.modbus_net import NetServer
@@ -32,7 +32,7 @@ GOOD = [10.0, 1.5, 1.0]
 def soon_again(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """No long pauses, neither between attempts nor before a missing register is tried again."""
     monkeypatch.setattr(Backoff, "next", lambda self: 0.01)
-    monkeypatch.setattr(driver, "PROBE_S", 0.01)
+    monkeypatch.setattr(reading, "AGAIN_EVERY", 1)
     caplog.set_level(logging.INFO)
 
 

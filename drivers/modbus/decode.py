@@ -57,8 +57,12 @@ class Block:
         return cls(np.full(rows, np.nan), np.full(rows, Quality.BAD, np.uint8), np.zeros(rows, np.int64))
 
     def fail(self, rows: Rows, quality: Quality, time: int) -> None:
-        """Rows that could not be read."""
+        """Rows that could not be read, whatever was there before."""
+        self.value[rows] = np.nan
         self.quality[rows] = quality
+        if self.text:
+            for row in np.arange(len(self.value))[rows].tolist():
+                self.text.pop(row, None)
         self.time[rows] = time
 
 

@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from drivers.modbus.address import COIL, DISCRETE, Place
 from drivers.modbus.options import Link, Options
@@ -152,9 +153,12 @@ class _Table:
         self._cost = cost
         self._limit = min(cost.limit(function), learned.limits.get(function, 65536))
         self._borders = sorted(learned.borders.get(function, ()))
-        self._holes = sorted(
+        holes = sorted(
             (span.start, span.end) for span in (*learned.missing, *learned.gaps) if span.function == function
         )
+        self._hole_starts = [start for start, _ in holes]
+        self._reach = list(accumulate((end for _, end in holes), max))
+        """By hole: how far it and those before it reach."""
 
     def requests(self, spans: Sequence[Span]) -> list[Request]:
         """The cheapest way to divide the table's spans into requests."""
@@ -219,4 +223,5 @@ class _Table:
         at = bisect_left(self._borders, end)
         if at < len(self._borders) and self._borders[at] <= start:
             return False
-        return not any(low < start and end < high for low, high in self._holes)
+        before = bisect_left(self._hole_starts, start)
+        return not before or self._reach[before - 1] <= end

@@ -69,6 +69,12 @@ class Memory:
     """By table of which nothing was answered: values refused as an illegal function."""
     reviving: int = 0
     """Something that was refused has come back: scans for which the rest of it is asked for, too."""
+    witness: Span | None = None
+    """What was answered last."""
+    doubts: int = 0
+    """How often it was in doubt whether the unit is away."""
+    joined: set[int] = field(default_factory=set)
+    """Tables of which several values were answered at once."""
     quiet: dict[tuple[int, int], int] = field(default_factory=dict)
     """By table and size of a request: silences on it while others were answered."""
 
@@ -88,7 +94,7 @@ class Reading:
         self._block = Block.blank(len(scan.index))
         self._faults = Faults()
         self._answered = False
-        self._silent = self._away = 0
+        self._silent = self._away = self._gone = 0
         self._error: DriverError | None = None
         self._extra = EXTRA_REQUESTS
         self._unanswered: list[Ask] = []
@@ -100,6 +106,8 @@ class Reading:
         for ask in self._scan.order:
             for part in self._allowed(ask):
                 await self._settle(part)
+                if self._away >= AWAY:
+                    self._give_way(ask)
         if self._unanswered:
             # Whoever stays silent must not keep those behind it from being asked next time.
             late = {id(ask) for ask in self._unanswered}
@@ -150,7 +158,7 @@ class Reading:
 
     async def _ask(self, ask: Ask) -> int:
         """Ask once: 0 when the points have their values, the code of an exception, or no answer."""
-        if self._error is not None and (self._silent >= SILENT or self._away >= AWAY):
+        if self._error is not None and self._silent >= SILENT:
             self._fail(ask, self._error.quality, str(self._error), self._error.remedy)
             return _NO_ANSWER
         try:
@@ -161,17 +169,26 @@ class Reading:
         code = 0
         if pdu[0] < 0x80:
             ask.decoder.decode(pdu[2:], self._now(), self._block)
+            self._memory.witness = ask.request.wanted[-1]
             if id(ask) not in self._scan.proven:
                 self._prove(ask)
         else:
             code = pdu[1]
         if code in NOBODY_BEHIND_GATEWAY:
             self._away += 1
-            self._error = as_error(code) if self._away >= AWAY else self._error
+            if self._away >= AWAY:
+                self._extra, self._error = 0, as_error(code)  # no more cutting: it costs a timeout of the gateway each
         else:
             self._answered = self._memory.answered = True
-            self._away = 0
+            self._away = self._gone = 0
         return code
+
+    def _give_way(self, ask: Ask) -> None:
+        """The gateway answers for the unit again and again: see what others get, and begin with them next time."""
+        self._gone += 1
+        self._unanswered.append(ask)
+        if self._gone >= SILENT:
+            self._silent = SILENT
 
     async def _try(self, request: Request) -> int:
         """Ask for the sake of finding something out: 0, the code of an exception, or no answer."""
@@ -185,7 +202,9 @@ class Reading:
 
     def _prove(self, ask: Ask) -> None:
         self._scan.proven.add(id(ask))
-        self._memory.cautious &= ask.request.halves() is None
+        if ask.request.halves() is not None:
+            self._memory.cautious = False
+            self._memory.joined.add(ask.request.span.function)
         self._memory.good.update(ask.request.wanted)
         self._memory.tables.add(ask.request.span.function)
 
@@ -227,14 +246,22 @@ class Reading:
     async def _whether_away(self, ask: Ask, code: int) -> None:
         """A gateway says that the unit does not answer: the least that can be asked for decides."""
         if ask.request.halves() is not None:
-            least = min(ask.request.wanted, key=lambda span: span.count)
-            answer = await self._ask(self._scan.part(Request.around([least])))
-            if answer == _NO_ANSWER:
-                return
-            if answer not in NOBODY_BEHIND_GATEWAY:
-                await self._cut(ask, code)
-                return
+            for span in self._small_ones():
+                answer = await self._ask(self._scan.part(Request.around([span])))
+                if answer == _NO_ANSWER:
+                    return
+                if answer not in NOBODY_BEHIND_GATEWAY:
+                    await self._cut(ask, code)
+                    return
         self._note_silence(ask, as_error(code))
+
+    def _small_ones(self) -> list[Span]:
+        """What would be answered if anything were: the value that was answered last, and some far apart."""
+        spans = [span for ask in self._scan.asks for span in ask.request.wanted]
+        at = self._memory.doubts * 7 % len(spans)  # others each time
+        self._memory.doubts += 1
+        witness = [self._memory.witness] if self._memory.witness in spans else []
+        return list(dict.fromkeys((*witness, spans[at], spans[-1 - at], spans[(at + len(spans) // 2) % len(spans)])))
 
     def _believe(self, ask: Ask, code: int) -> None:
         """What is refused alone is not there; for how long, scans to come will tell."""
@@ -275,6 +302,8 @@ class Reading:
         joint = Request.around([one.wanted[-1], two.wanted[0]])
         if joint.span != whole.span and await self._try(joint) == 0:
             learned.limits[function] = await self._search(whole, max(one.span.count, two.span.count))
+        elif joint.span == whole.span and one.span.end == two.span.start and function not in self._memory.joined:
+            learned.limits[function] = max(one.span.count, two.span.count)
         elif one.span.end < two.span.start:
             learned.gaps.add(Span(function, one.span.end, two.span.start))
         else:

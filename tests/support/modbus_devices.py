@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Hashable, MutableMapping, S
 from pathlib import Path
 from typing import Any
 
-from drivers.contract import Context, Point, PointGroup, Samples
+from drivers.contract import Context, LearnedRecord, Point, PointGroup, Samples, Unkept
 from drivers.modbus import DRIVER, Options
 from drivers.quality import Quality
 from tests.support.ports import free_port
@@ -76,10 +76,12 @@ class Device:
         of: Sequence[Point],
         shared: MutableMapping[Hashable, Any] | None = None,
         now: Callable[[], int] = now_us,
+        learned: LearnedRecord | None = None,
     ) -> None:
         assert not DRIVER.check(options, of)
         self.group = PointGroup(tuple(of), 1.0)
-        context = Context(device="device", now=now, shared={} if shared is None else shared)
+        lent = {} if shared is None else shared
+        context = Context(device="device", now=now, shared=lent, learned=learned or Unkept())
         self.driver: Any = DRIVER.create(options, of, context)
         self.samples: Samples = Samples.bad((), 0, Quality.BAD)
 

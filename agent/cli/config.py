@@ -127,7 +127,11 @@ def _diff(here: _Here, options: argparse.Namespace) -> int:
 
     running = here.journal.standing().running
     before = here.effective(running)
-    number = int(options.other) if options.other.isdigit() and not Path(options.other).exists() else None
+    number = (
+        int(options.other)
+        if options.other.isascii() and options.other.isdecimal() and not Path(options.other).exists()
+        else None
+    )
     after = here.effective(number) if number is not None else load(Path(options.other), overlay=here.overlay(running))
     change = difference(before, after)
     print("\n".join(change.lines()) or "nothing changes")

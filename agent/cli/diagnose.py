@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 EXAMPLE = """  gongfu-edge diagnose --from 2026-11-16 --to 2026-11-22
   gongfu-edge diagnose --from 2026-11-16 --to 2026-11-22 --html diagnosis.html
+  gongfu-edge diagnose --from today
   gongfu-edge diagnose --from 7d --html diagnosis.html --lang en --equipment press-1"""
 _DAYS = 7
 _EXTRA = "pip install 'gongfu-edge[report]', on an installed gateway: sudo ./scripts/install --with-report"
@@ -46,7 +47,11 @@ def main(arguments: Sequence[str]) -> int:
         "--to", dest="end", default="now", metavar="T", help="last day, inclusive, or a time (default: now)"
     )
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with pictures, in one file that prints")
-    parser.add_argument("--lang", choices=["zh", "en"], help="default: en where the locale is English, else zh")
+    parser.add_argument(
+        "--lang",
+        choices=["zh", "en"],
+        help="default: en on the terminal; of a page en where the locale is English, else zh",
+    )
     parser.add_argument("--equipment", default="", metavar="NAME", help="this machine only")
     options = parser.parse_args(arguments)
     if options.html is not None:
@@ -73,7 +78,8 @@ async def _diagnose(options: Namespace) -> int:
     configuration = in_force(options.config)
     now = time.time_ns() // 1000
     span = span_of(options.start, options.end, configuration.file.gateway.timezone, now)
-    words = Words(options.lang or language_of())
+    # On the terminal as all commands speak; a page is for whoever reads it.
+    words = Words(options.lang or ("en" if options.html is None else language_of()))
     try:
         async with reading(configuration) as store:
             report = await gather(
@@ -109,7 +115,7 @@ def span_of(start: str | None, end: str, zone: str, now_us: int) -> Period:
     """
     from agent.digest.windows import Period
 
-    last = _date(end)
+    last = datetime.fromtimestamp(now_us // 1_000_000, ZoneInfo(zone)).date() if end == "today" else _date(end)
     until = _midnight(last + timedelta(days=1), zone) if last else parse_time(end, zone, now_us)
     if start is None:
         day = last or datetime.fromtimestamp(until // 1_000_000, ZoneInfo(zone)).date()
@@ -123,9 +129,10 @@ def span_of(start: str | None, end: str, zone: str, now_us: int) -> Period:
 
 def _date(text: str) -> date | None:
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
         return None
+    return day if 1970 <= day.year < 3000 else None
 
 
 def _midnight(day: date, zone: str) -> int:

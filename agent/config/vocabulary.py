@@ -30,6 +30,7 @@ MEASURES: dict[str, tuple[Scope, tuple[str, ...]]] = {
         "machine",
         ("excess_share", "missing_share", "unmetered_share", "main_kwh", "sub_kwh", "larger_kwh", "compared_h"),
     ),
+    "energy_against_power": ("machine", ("difference_share", "counter_kwh", "power_kwh", "larger_kwh", "both_h")),
 }
 """What a rule measures, by its name: of what, and the numbers that a limit may be set on."""
 

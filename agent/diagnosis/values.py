@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from agent.diagnosis.model import Machine
 from agent.diagnosis.words import NONE, Words
 from agent.digest.report import FindingLine
 
@@ -67,3 +70,10 @@ def compared(line: FindingLine, words: Words) -> str:
     value, threshold = (evidence(name, each, words) for each in numbers)
     key = "findings.above" if line.side == "above" else "findings.below"
     return words(key, name=words.evidence(name), value=value, threshold=threshold)
+
+
+def idle_share(machines: Iterable[Machine]) -> float | None:
+    """Idle energy ÷ the energy that could be joined with a state, as in ENPI.IDLE_SHARE; None where there is none."""
+    sums = [each.sums for each in machines]
+    joined = sum(each.joined_kwh for each in sums)
+    return sum(each.idle_kwh for each in sums) / joined if joined else None

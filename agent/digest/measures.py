@@ -143,6 +143,23 @@ def sub_meters(machine: MachineView) -> Values:
     } | counted
 
 
+def energy_against_power(machine: MachineView) -> Values:
+    """By what share of the larger the energy counter and the integrated power of a machine differ, while both were
+    known; a step of the counter is no difference, for what is used for it may lie on either side of a border."""
+    sums = machine.sums
+    counter, power = sums.both_counter_kwh, sums.both_power_kwh
+    larger = max(counter, power)
+    if not sums.both_us or larger <= 0:
+        return {}
+    return {
+        "difference_share": max(abs(counter - power) - (sums.tick_kwh or 0.0), 0.0) / larger,
+        "counter_kwh": counter,
+        "power_kwh": power,
+        "larger_kwh": larger,
+        "both_h": sums.both_us / HOUR_US,
+    }
+
+
 OF_MACHINES: dict[str, Callable[[MachineView], Values]] = {
     "idle_energy": idle_energy,
     "off_shift_baseload": baseload,
@@ -156,6 +173,7 @@ OF_MACHINES: dict[str, Callable[[MachineView], Values]] = {
     "setup_burden": setup,
     "counter_anomaly": anomalies,
     "sub_meters": sub_meters,
+    "energy_against_power": energy_against_power,
 }
 """By what a rule measures."""
 

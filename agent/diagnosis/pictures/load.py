@@ -9,6 +9,7 @@ import numpy as np
 from agent.diagnosis.cells import Cells, Floats
 from agent.diagnosis.model import Machine, Report
 from agent.diagnosis.pictures.canvas import GRID, HOUR, LOOKS, Canvas, Picture, hours, time_axis
+from agent.diagnosis.values import idle_share
 from agent.diagnosis.words import Words
 
 MOST = 6
@@ -68,7 +69,7 @@ def _drawn(
     time_axis(axes, span.start, span.end, report.zone)
     kwh, idle_kwh = sum(each.sums.kwh for each in fed), sum(each.sums.idle_kwh for each in idlers)
     canvas.heading(name)
-    share = words.percent(idle_kwh / kwh) if kwh else words.percent(None)
+    share = words.percent(idle_share(idlers))
     sum_text = words("load.sum", kwh=words.number(kwh), idle=words.number(idle_kwh), share=share)
     canvas.text(180.0, _HEIGHT_MM - 3.0, sum_text, align="right")
     canvas.legend(

@@ -6,6 +6,7 @@ from agent.diagnosis.html import Child, table
 from agent.diagnosis.model import Machine, Report
 from agent.diagnosis.pictures.load import MOST, curves
 from agent.diagnosis.sections.common import Chapter, figures, note
+from agent.diagnosis.values import idle_share
 from agent.diagnosis.words import Words
 from agent.digest.equipment.kpi import known_kwh
 
@@ -35,7 +36,7 @@ def _row(machine: Machine, words: Words) -> list[Child]:
         machine.name,
         words.number(known_kwh(sums)),
         words.number(None if machine.metering_only else sums.idle_kwh),
-        words.percent(sums.idle_kwh / sums.joined_kwh if sums.joined_kwh else None),
+        words.percent(idle_share([machine])),
         words.number(metered / hours if hours else None, 3),
         words.number(sums.demand_kw, 3),
         words.number(sums.peak_kw, 3),

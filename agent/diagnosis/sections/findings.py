@@ -7,7 +7,7 @@ from datetime import datetime
 from agent.diagnosis.html import Child, Markup, bullets, el, table
 from agent.diagnosis.model import Report
 from agent.diagnosis.sections.common import Chapter, note, said
-from agent.diagnosis.values import compared, evidence
+from agent.diagnosis.values import compared, evidence, idle_share
 from agent.diagnosis.words import Words
 from agent.digest.proposals import proposals
 from agent.digest.report import FindingLine, IndicatorLine
@@ -39,7 +39,7 @@ def _tiles(report: Report, words: Words) -> list[tuple[str, str, Child]]:
     good, due = sum(each.good for each in devices), sum(each.expected for each in devices)
     grade = proposals().grade(good, due)
     kwh = sum(each.sums.kwh for each in report.feeds)
-    idle, wasted = (sum(getattr(each.sums, name) for each in report.idlers) for name in ("joined_kwh", "idle_kwh"))
+    idle, wasted = idle_share(report.idlers), sum(each.sums.idle_kwh for each in report.idlers)
     lost = sum(each.lost_us for each in report.pareto)
     recorded = report.summary.recorded_s * 1e6 / report.span.length
     tiles: list[tuple[str, str, Child]] = [
@@ -47,7 +47,7 @@ def _tiles(report: Report, words: Words) -> list[tuple[str, str, Child]]:
         (words("tile.availability"), *_value(rows.get("ISO22400.AVAILABILITY"), words)),
         (words("tile.lost"), words.hours(lost) if report.pareto else "–", words("tile.lost.small")),
         (words("tile.energy"), f"{words.number(kwh)} kWh" if kwh else "–",
-         words("tile.energy.small", kwh=words.number(wasted), share=words.percent(wasted / idle)) if idle else None),
+         words("tile.energy.small", kwh=words.number(wasted), share=words.percent(idle)) if idle is not None else None),
         (words("tile.coverage"), f"{grade or '–'} · {words.percent(good / due if due else None)}",
          words("tile.coverage.small", share=words.percent(min(recorded, 1.0)))),
         (words("tile.findings"), str(len(report.found)), words("tile.findings.small", count=len(report.insufficient))),

@@ -25,6 +25,7 @@ BINS_A_DECADE = 50
 
 TO_KWH = {"kWh": 1.0, "Wh": 1e-3, "MWh": 1e3, "MJ": 1 / 3.6, "GJ": 1e3 / 3.6, "kJ": 1 / 3600}
 TO_KW = {"kW": 1.0, "W": 1e-3, "MW": 1e3, "kVA": 1.0, "VA": 1e-3}
+APPARENT = ("kVA", "VA")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,10 @@ class Energy:
     """Highest mean over an aligned quarter of an hour."""
     executing_kwh: float = 0.0
     executing_us: int = 0
+    both_us: int = 0
+    """When counter and power are both known; what each says was used then."""
+    both_counter_kwh: float = 0.0
+    both_power_kwh: float = 0.0
     minutes: tuple[tuple[int, int], ...] = ()
     """Histogram of the minute means outside production: (bin, minutes); see :func:`bin_of`."""
 
@@ -68,6 +73,7 @@ def energy(power: Steps | None, counted: Steps | None, kwh: float | None, states
     told = states.where_not(UNKNOWN)
     joined = flow.within(told).integral() / 3600
     by_power = shape.within(told).integral() / 3600
+    both = flow.known.within(power.known).clipped(period.start, period.end) if counted and power else Intervals.of([])
     split, factor = (shape, joined / by_power) if by_power > 0 else (flow, 1.0)
     return Energy(
         basis="counter" if counted is not None else "power",
@@ -80,6 +86,9 @@ def energy(power: Steps | None, counted: Steps | None, kwh: float | None, states
         demand_kw=max(means(shape, period, DEMAND_US).tolist(), default=None),
         executing_kwh=split.within(running).integral() / 3600 * factor,
         executing_us=split.within(running).known.total,
+        both_us=both.total,
+        both_counter_kwh=flow.within(both).integral() / 3600,
+        both_power_kwh=shape.within(both).integral() / 3600,
         minutes=histogram(means(shape.within(outside), period, MINUTE_US)),
     )
 

@@ -122,6 +122,15 @@ def _sums(
     every = [*counted.values(), *([energy_count] if energy_count else [])]
     flags = {name: sum(each.told.get(name, 0) for each in every) for name in (*KINDS, "undecided")}
     flags["stuck"] = _stuck(counted, times, still_us, cycle)
+    # What is given in kVA is more than what is used.
+    certain = (
+        energy_count is not None and energy_count.certain and machine.power is not None and not machine.power.apparent
+    )
+    tick = (
+        round(float(energy_count.step.max()) * machine.energy.factor, KWH_DECIMALS)
+        if certain and energy_count and machine.energy and len(energy_count.step)
+        else None
+    )
     return MachineSums(
         key_process=machine.key_process,
         span_us=period.length,
@@ -162,6 +171,10 @@ def _sums(
         energy_known_us=used.known_us,
         executing_kwh=round(used.executing_kwh, KWH_DECIMALS),
         executing_power_us=used.executing_us,
+        both_us=used.both_us if certain else 0,
+        both_counter_kwh=round(used.both_counter_kwh, KWH_DECIMALS) if certain else 0.0,
+        both_power_kwh=round(used.both_power_kwh, KWH_DECIMALS) if certain else 0.0,
+        tick_kwh=tick,
         peak_kw=used.peak_kw,
         demand_kw=used.demand_kw,
         minutes=used.minutes,

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from agent.config.model import Configuration, EquipmentSection, StateSection, Tag
 from agent.digest.counters import Rules, counter_of
 from agent.digest.equipment.calendar import Calendar
-from agent.digest.equipment.energy import TO_KW, TO_KWH
+from agent.digest.equipment.energy import APPARENT, TO_KW, TO_KWH
 from agent.digest.equipment.presets import preset
 from agent.digest.equipment.states import STATES, PowerLimits, StateRule, code_of
 from agent.disclosure import sharing
@@ -22,6 +22,8 @@ class Input:
     row: int
     kind: str
     factor: float = 1.0
+    apparent: bool = False
+    """Whether it is apparent power (kVA), of which only a part is used."""
     rules: Rules | None = None
     """Of a counter."""
     key: str = ""
@@ -135,7 +137,7 @@ def _power(rows: Rows, name: str) -> Input | None:
     if name not in rows:
         return None
     row, tag = rows[name]
-    return Input(row=row, kind="gauge", factor=TO_KW.get(tag.unit, 1.0))
+    return Input(row=row, kind="gauge", factor=TO_KW.get(tag.unit, 1.0), apparent=tag.unit in APPARENT)
 
 
 def _counter(rows: Rows, name: str, units: Mapping[str, float] | None) -> Input:

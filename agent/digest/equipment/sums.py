@@ -24,7 +24,8 @@ class MachineSums(msgspec.Struct, frozen=True, kw_only=True):
     the state. ``flags``: counter anomalies by kind. ``unexplained``: steps of counters of which nobody knows whether
     they were counted, by what was counted: then how much it was is not known. ``key_process``: as configured.
     ``compared_kwh``: of a main meter, while it and all its sub-meters were known (``compared_us``), and ``sub_kwh`` of
-    these together.
+    these together. ``both_us``: when the energy counter and power, of which each says what was used, are both known;
+    ``tick_kwh``: the counter's largest step.
     """
 
     key_process: bool = False
@@ -66,9 +67,13 @@ class MachineSums(msgspec.Struct, frozen=True, kw_only=True):
     compared_us: int = 0
     compared_kwh: float = 0.0
     sub_kwh: float = 0.0
+    both_us: int = 0
+    both_counter_kwh: float = 0.0
+    both_power_kwh: float = 0.0
+    tick_kwh: float | None = None
 
 
-_LARGEST = ("longest_stop_us", "peak_kw", "demand_kw")
+_LARGEST = ("longest_stop_us", "peak_kw", "demand_kw", "tick_kwh")
 _KEPT = ("key_process", "calendar", "energy_basis")
 _PLAIN = tuple(
     name for name, kind in MachineSums.__annotations__.items() if kind in ("int", "float") and name not in _LARGEST

@@ -154,6 +154,23 @@ def test_a_day_on_which_the_clocks_change_is_whole() -> None:
     assert span.length == 25 * HOUR
 
 
+@pytest.mark.parametrize(("start", "end"), [("today", "now"), ("today", "today")])
+def test_n16_today_is_a_day(start: str, end: str) -> None:
+    span = span_of(start, end, "Asia/Shanghai", MONDAY + 12 * HOUR)
+    assert span == Period(MONDAY, MONDAY + (12 if end == "now" else 24) * HOUR)
+
+
+@pytest.mark.parametrize("end", ["9999-12-31", "0001-01-01"])
+def test_c_a_day_beyond_all_times_is_one_clear_line(end: str) -> None:
+    with pytest.raises(GongfuError, match="cannot read the time"):
+        span_of(None, end, "Asia/Shanghai", MONDAY)
+
+
+def test_n16_the_terminal_speaks_as_all_commands_do(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert diagnose(site, *WEEK) == 0
+    assert "diagnosis report" in capsys.readouterr().out
+
+
 def test_an_empty_span_is_refused() -> None:
     with pytest.raises(GongfuError, match="is not before"):
         span_of("2026-11-16T08:00", "2026-11-16T08:00", "Asia/Shanghai", MONDAY)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from agent.buffer.store import Store
@@ -205,3 +207,19 @@ def test_the_language_is_that_of_the_locale_where_it_is_english(environment: dic
 )  # fmt: skip
 def test_numbers_have_no_more_digits_than_matter(value: float | None, written: str) -> None:
     assert Words.number(value) == written
+
+
+async def test_n16_the_idle_share_is_one_number_in_chart_table_and_tile(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / "buffer.db")
+    try:
+        made = plant(["press"])
+        await Plant(store, made).run(MONDAY, MONDAY + DAY)
+        report = await gather(store, made, Period(MONDAY, MONDAY + DAY), made=0, fingerprint="thumb")
+    finally:
+        await store.close()
+    (press,) = report.machines
+    # A quarter of the energy cannot be joined with a state.
+    sums = msgspec.structs.replace(press.sums, kwh=100.0, joined_kwh=73.0, idle_kwh=17.0)
+    report = replace(report, machines=(replace(press, sums=sums),))
+    shown = "".join(Seen(page(report, Words("en"), lambda told: None).decode()).shown)
+    assert shown.count("23.3 %") >= 3 and "17.0 %" not in shown

@@ -240,7 +240,7 @@ def test_windows_are_the_same_from_days_as_from_their_parts(hours: list[int], cu
 
 def test_every_rule_has_what_it_needs() -> None:
     table = own_findings()
-    assert {rule.number for rule in table.rules} == {*range(1, 16)}
+    assert {rule.number for rule in table.rules} == {*range(1, 17)}
     assert len({rule.id for rule in table.rules}) == len(table.rules)
     scopes = {"device": OF_DEVICES.keys(), "machine": OF_MACHINES.keys()}
     for scope, known in scopes.items():
@@ -291,3 +291,22 @@ def test_indicators_of_machines_take_only_those_that_have_what_is_needed() -> No
     rows = {row.code: row for row in indicators(spec(PRESS, replace(PRESS, name="two")), EnterpriseSection(), today)}
     assert (rows["ENPI.SEC"].value, rows["ENPI.SEC"].unit) == (0.5, "kWh")
     assert rows["ISO22400.QUALITY_RATIO"].value == 0.9
+
+
+@pytest.mark.parametrize(
+    ("counter", "power", "tick", "hours", "expected"),
+    [
+        (145.0, 14.3, 1.0, 2, "found"),
+        (14.3, 145.0, 1.0, 2, "found"),
+        (10.0, 10.9, 0.1, 2, None),
+        (10.0, 12.0, 2.0, 2, None),  # a coarse counter
+        (145.0, 14.3, 1.0, 0.9, None),  # less than an hour
+    ],
+)
+def test_n17_an_energy_counter_is_held_against_the_power_of_its_machine(
+    counter: float, power: float, tick: float, hours: float, expected: str | None
+) -> None:
+    both = {"both_us": round(hours * HOUR), "both_counter_kwh": counter, "both_power_kwh": power, "tick_kwh": tick}
+    told = judged(day(0, energy_known_us=24 * HOUR, **both))
+    line = told.get("energy_against_power")
+    assert (line.status if line else None) == expected

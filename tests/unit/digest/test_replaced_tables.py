@@ -34,6 +34,7 @@ BUSY = MachineSums(
     produced=10.0, good=9.0, scrap=1.0, rework=1.0, ideal_us=1.0, energy_basis="counter", kwh=1.0, idle_kwh=0.5,
     joined_kwh=1.0, energy_known_us=3_600_000_000, executing_kwh=0.5, executing_power_us=1_000_000, demand_kw=2.0,
     minutes=((300, 1),), compared_us=1, compared_kwh=1.0, sub_kwh=0.5,
+    both_us=1, both_counter_kwh=1.0, both_power_kwh=1.0,
 )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from agent.cli.admin_fleet import add_push, add_status, push, status
 from agent.cli.admin_prescribe import add_prescribe, prescribe
 from agent.cli.main import parser_for
 from agent.errors import GongfuError
+from agent.table import one_line
 
 if TYPE_CHECKING:
     from agent.control.bundle import Payload
@@ -173,7 +174,7 @@ def _add_signature(options: Namespace) -> int:
         new = of_bundle(envelope.payload.config, str(options.add))
         print("\n".join(against(options.against, _replaced(options), new)))
     else:
-        print(envelope.payload.config)
+        print("\n".join(map(one_line, envelope.payload.config.split("\n"))))
     for key in keys:
         data = add_signature(data, key)
     out = options.out or options.add
@@ -252,7 +253,7 @@ def _verify(options: Namespace) -> int:
             f"not valid  {others} {'signature' if others == 1 else 'signatures'} by nobody in {options.trust}, or twice"
         )
     if options.show:
-        print(envelope.payload.config)
+        print("\n".join(map(one_line, envelope.payload.config.split("\n"))))
     if len(signers) < trust.threshold:
         _say(f"FAILED: {len(signers)} of {trust.threshold} signatures needed → gongfu-edge admin sign --add")
         return 1

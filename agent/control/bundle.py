@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.config.model import EnterpriseSection
+from agent.config.plain_text import hidden, hidden_in
 from agent.control.envelope import (
     GATEWAY_ID,
     LARGEST,
@@ -128,6 +129,8 @@ def read_payload(value: Any) -> Payload:
         raise ValueError(f"revision must be a whole number from 1 to {LARGEST_REVISION}")
     if not isinstance(config, str):
         raise ValueError("config must be text")
+    if sign := hidden(config, "\n\r\t") or hidden_in({**value, "config": ""}):
+        raise ValueError(f"the payload holds {sign}, which hides or turns what is read")
     if "trust" in value:
         named("trust", _read_new_trust, trust)
     issued, expires = (named(name, read_time, value[name]) for name in ("issued_at", "expires_at"))

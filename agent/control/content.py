@@ -12,6 +12,7 @@ from typing import Any
 from agent.config.bounds import OF_OVERLAY
 from agent.config.overlay import SECTIONS
 from agent.config.parse import tables
+from agent.config.plain_text import hidden, hidden_in
 from agent.config.problems import Place, Problems, did_you_mean, show
 from agent.control.reasons import Code, Refusal
 from agent.errors import ConfigurationInvalid
@@ -40,6 +41,8 @@ def read_content(config: str, allow: Collection[str], name: str = "bundle") -> d
     beyond = [section for section in raw if section not in allow or section not in SECTIONS]
     if beyond:
         return _beyond(beyond, allow)
+    if sign := hidden(config, "\n\r\t") or hidden_in(raw):
+        return Refusal("invalid", f"{name} holds {sign}, which hides or turns what is read", "write plain text")
     problems = Problems()
     check_overlay(raw, name, problems)
     if problems:

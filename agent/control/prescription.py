@@ -14,6 +14,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from agent.config.digest_tables import Texts
+from agent.config.plain_text import hidden
 from agent.control.bundle import LARGEST_REVISION
 from agent.control.envelope import (
     GATEWAY_ID,
@@ -47,8 +48,6 @@ _TARGET = frozenset({"indicator", "machine", "side", "value"})
 _CODE = re.compile(r"[A-Z0-9]{1,32}\.[A-Z0-9_]{1,64}")
 _RULE = re.compile(r"[a-z0-9_]{1,64}")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-_NOT_PLAIN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
-"""Control characters but the line feed, and those that turn the direction of writing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,13 +206,13 @@ def _texts(value: Any) -> Texts:
 def _plain(value: Any) -> str:
     if not isinstance(value, str) or len(value) > LONGEST_TEXT:
         raise ValueError(f"must be text of {LONGEST_TEXT} characters at most")
-    if _NOT_PLAIN.search(value):
+    if hidden(value, "\n"):
         raise ValueError("holds control characters; plain text is meant")
     return value
 
 
 def _name(value: Any) -> str:
-    if not isinstance(value, str) or len(value) > 255 or "\n" in value or _NOT_PLAIN.search(value):
+    if not isinstance(value, str) or len(value) > 255 or hidden(value):
         raise ValueError("must be a name of 255 characters at most")
     return value
 

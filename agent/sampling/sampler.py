@@ -21,6 +21,7 @@ from agent.core.bounded import TookTooLong, rest, within
 from agent.sampling.bounds import Bounds, stale_after
 from agent.sampling.filter import ChangeFilter, select
 from agent.sampling.pacing import Pace
+from agent.sampling.sound import sound
 from drivers.contract import Driver, DriverError, Point, PointGroup, Samples
 from drivers.quality import Quality
 
@@ -215,7 +216,7 @@ class Sampler:
 
     async def _scan(self, run: _Run, runs: Sequence[_Run]) -> None:
         started, began = self._clock.now(), self._clock.monotonic()
-        samples = await self._bounded("read", self._driver.read(run.group), run.bound_s)
+        samples = sound(await self._bounded("read", self._driver.read(run.group), run.bound_s), len(self._points))
         ended = self._clock.monotonic()
         # By the rows' own stamps: what a subscription brings may be from before the scan.
         slot = int(samples.time.min()) // self.full_every_us

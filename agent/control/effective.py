@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from agent.config.digest_tables import FindingTable, IndicatorTable
-from agent.config.model import ByteSize, FileSection, Seconds, Secret
+from agent.config.model import ByteSize, DigestSection, FileSection, Seconds, Secret
 from agent.config.units import show_seconds, show_size
 from agent.control.redact import redacted
 from agent.control.secrets import HIDDEN
@@ -36,6 +36,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, msgspec.Struct):
         given = msgspec.structs.asdict(value)
         fields = {field.name: field for field in msgspec.structs.fields(value)}
+        if isinstance(value, DigestSection):
+            given.pop("never_share")  # nobody outside can change it, nor need know what is kept from them
         return {name: _plain(each) for name, each in given.items() if not _is_default(each, fields[name])}
     if isinstance(value, Mapping):
         return {str(name): _plain(each) for name, each in value.items()}

@@ -18,6 +18,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from agent import __version__
+from agent.buffer.housekeeping import Housekeeping
 from agent.buffer.recorder import Recorder
 from agent.buffer.store import Event, Store
 from agent.clock import Clock, Correction
@@ -31,6 +32,7 @@ from agent.control.prescriptions import Prescriptions, shown
 from agent.control.secrets import EncryptionKey, HidesSecrets
 from agent.control.service import Control, Gateway, compose
 from agent.core.supervision import ComponentSnapshot, Supervision
+from agent.digest.schedule import HIGH_WATER
 from agent.digest.service import DigestService
 from agent.errors import GongfuError
 from agent.evidence.identity import Identity
@@ -51,7 +53,6 @@ FLUSH_PATIENCE = 60.0
 IDLE = 30.0
 """Between signs of life of a component that only waits."""
 CLOCK_CHECK = 1.0
-HOUSEKEEPING = 60.0
 REFRESH = 2.0
 FULL_RECORD_US = 900_000_000
 """At least every quarter of an hour every point is recorded in full; a digest's period begins with such a record."""
@@ -158,7 +159,9 @@ class Agent:
         identity = Identity.load_or_create(data_dir / "identity")
         epoch = int(await store.meta("clock_epoch") or 0) + 1
         await store.set_meta("clock_epoch", str(epoch))
-        agent = cls(configuration, store, identity, Clock(epoch=epoch), journal, key, reload)
+        high_water = int(await store.meta(HIGH_WATER) or 0)
+        clock = Clock(epoch=epoch, high_water_us=high_water)
+        agent = cls(configuration, store, identity, clock, journal, key, reload)
         await agent._make_devices()
         return agent
 
@@ -249,7 +252,7 @@ class Agent:
         start("recorder", self._flush_for_ever, patience_s=FLUSH_PATIENCE + flush, cap_s=flush, essential=True)
         start("events", self._write_events)
         start("clock", self._watch_clock)
-        start("housekeeping", self._keep_house)
+        start("housekeeping", Housekeeping(self.store, self.clock).run)
         start("status", self._refresh_status)
         start("digests", self._build_digests, essential=True)
         start("engineer", lambda: hear_engineer(self.control, self._mailbox, self._reload))
@@ -303,14 +306,6 @@ class Agent:
             await self.digests.restamp(correction.epoch, correction.shift_us)
         self.digests.epoch_begins()
         self._report("clock_step", "", {"shift_s": round(correction.shift_us / 1e6, 3), "source": correction.source})
-
-    async def _keep_house(self) -> None:
-        while True:
-            try:
-                await self.store.enforce(self.clock.now())
-            except GongfuError as error:
-                log.debug("housekeeping: %s", error)
-            await asyncio.sleep(HOUSEKEEPING)
 
     async def _refresh_status(self) -> None:
         while True:

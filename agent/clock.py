@@ -1,9 +1,10 @@
-"""Time: a UTC clock that knows whether it is trusted, and monotonic pacing.
+"""Time: a UTC clock that knows who vouches for it, and a clock for durations that nobody sets.
 
-Stamps come from the monotonic clock plus an offset, so they never jump back while the agent runs.
-The offset is set from the system clock at start and corrected when the system clock becomes trusted
-(NTP) or the platform's ``Date`` shows that it is wrong. A correction starts a new *epoch*; samples of
-an epoch that was not trusted are re-stamped by its correction.
+Stamps come from the boot-time clock plus an offset. While nobody vouches for it, the offset is that of the system
+clock at start, and what it stamped can be moved: a correction starts a new *epoch*, and the samples of an epoch that
+was not trusted are re-stamped. Within an epoch stamps never go back.
+
+Who may teach this clock, within which bounds, and what may be done under which trust: docs/time.md.
 """
 
 from __future__ import annotations
@@ -18,10 +19,20 @@ from functools import cache
 
 log = logging.getLogger(__name__)
 
+BUILD_US = 1_793_491_200_000_000
+"""2026-11-01, moved on with each release: before this program was made it cannot be."""
+LATEST_US = 4_102_444_800_000_000
+"""2100-01-01: no gateway of today lives to see it, and every calendar can still reckon with it."""
 STEP_US = 1_000_000
-"""A system clock that moved further than this against the monotonic one was stepped."""
+"""A system clock that moved further than this against the boot-time clock was stepped."""
 DATE_TOLERANCE_US = 5_000_000
 """``Date`` counts whole seconds and travels for a while; nearer than this is agreement."""
+FAR_US = 86_400_000_000
+"""A platform that moves the clock further ahead than this must be heard twice."""
+CONFIRM_US = 60_000_000
+"""So long after the first answer, at least, comes the one that confirms it."""
+DRIFT = 0.001
+"""A clock that nobody disciplines loses or gains no more than this share of the time; crystals are ten times better."""
 _TIME_ERROR = 5
 
 
@@ -34,6 +45,14 @@ class Correction:
     source: str
     restamp: bool
     """Whether the samples of the epoch shall be re-stamped: it was not trusted, and now it is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """A platform's word that is not believed yet: UTC minus boot time, and when it was heard first."""
+
+    base_us: int
+    heard_us: int
 
 
 def ntp_synchronised() -> bool:
@@ -55,25 +74,43 @@ def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(ctypes.util.find_library("c") or "libc.so.6", use_errno=True)
 
 
+def boottime_us() -> int:
+    """Microseconds since this machine was started, those in which it slept too; nobody sets this clock."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
+
+
 class Clock:
-    """The agent's only source of time. Cheap: ``now`` is one addition."""
+    """The agent's only source of time. Cheap: ``now`` is an addition and a comparison.
+
+    ``high_water_us``: the newest time that was vouched for in an earlier life; only NTP may say that it is earlier.
+    ``built_us``: nobody may say that it is before that.
+    """
 
     def __init__(
         self,
         *,
         system_us: Callable[[], int] = lambda: time.time_ns() // 1000,
-        monotonic_us: Callable[[], int] = lambda: time.monotonic_ns() // 1000,
+        monotonic_us: Callable[[], int] = boottime_us,
         synchronised: Callable[[], bool] = ntp_synchronised,
         epoch: int = 0,
+        high_water_us: int = 0,
+        built_us: int = BUILD_US,
     ) -> None:
         self._system_us = system_us
         self._monotonic_us = monotonic_us
         self._synchronised = synchronised
-        self._base_us = system_us() - monotonic_us()
+        self._built_us = built_us
+        self._floor_us = min(max(built_us, high_water_us), LATEST_US)
+        self._base_us = self._seen_base_us = system_us() - monotonic_us()
+        self._agreed_us = self._epoch_from_us = monotonic_us()
+        self._latest_us = 0
+        self._claim: _Claim | None = None
         self._corrections: list[Correction] = []
         self.epoch = epoch
         """Number of the running epoch; stored with every block."""
-        self.source = "ntp" if synchronised() else "none"
+        self._disciplined = self._vouched_by_kernel()
+        self.source = "ntp" if self._disciplined else "none"
+        """Who vouches for it: ``ntp``, ``platform`` or ``none``."""
 
     @property
     def trusted(self) -> bool:
@@ -85,34 +122,68 @@ class Clock:
         """System clock minus this clock, in microseconds."""
         return self._system_us() - self.now()
 
+    @property
+    def epoch_age_s(self) -> float:
+        """Seconds for which the running epoch has stamped."""
+        return (self._monotonic_us() - self._epoch_from_us) / 1e6
+
     def now(self) -> int:
         """UTC microseconds."""
-        return self._monotonic_us() + self._base_us
+        # Where NTP slews backwards, stamps stand still until it has caught up: none lies before the one before it.
+        self._latest_us = max(self._latest_us, self._monotonic_us() + self._base_us)
+        return self._latest_us
 
     def monotonic(self) -> float:
-        """Seconds of a clock that is never set; for pacing and durations."""
+        """Seconds of a clock that is never set, and goes on in a suspended machine; for pacing and durations."""
         return self._monotonic_us() / 1e6
 
-    def platform_date(self, utc_us: int) -> None:
-        """Take note of the platform's ``Date``: it confirms or corrects a clock that NTP does not keep."""
-        if self.source == "ntp":
-            return
-        shift = utc_us - self.now()
-        if abs(shift) <= DATE_TOLERANCE_US:
-            self.source = "platform"
-        else:
-            self._correct(shift, "platform")
+    def platform_date(self, utc_us: int) -> bool:
+        """Take note of the ``Date`` of an answer of ``[platform]``; it counts only while NTP does not.
+
+        Returns whether it is to be confirmed: by an answer on another connection, a minute later.
+        """
+        if self._disciplined or not self._floor_us <= utc_us <= LATEST_US:
+            return False
+        now = self.now()
+        shift, mono = utc_us - now, self._monotonic_us()
+        allowed = DATE_TOLERANCE_US + int(DRIFT * (mono - self._agreed_us) if self.trusted else 0)
+        if abs(shift) <= allowed:
+            if not self.trusted:
+                self.source = "platform"
+            elif abs(shift) > DATE_TOLERANCE_US:
+                self._correct(shift, "platform")
+            self._agreed_us, self._claim = mono, None
+            return False
+        if self.trusted or shift > FAR_US:
+            return self._claimed(utc_us - mono, mono)
+        self._correct(shift, "platform")
+        return False
+
+    def _claimed(self, base_us: int, mono: int) -> bool:
+        """A word that would move much: believed when it is said again later, and nothing else was said meanwhile."""
+        claim = self._claim
+        if claim is None or abs(base_us - claim.base_us) > DATE_TOLERANCE_US + DRIFT * (mono - claim.heard_us):
+            self._claim = _Claim(base_us, mono)
+        elif mono - claim.heard_us >= CONFIRM_US:
+            self._correct(base_us - self._base_us, "platform")
+            return False
+        return True
 
     def check(self) -> None:
         """Look for a step of the system clock and for synchronisation gained or lost; call it often."""
-        synchronised = self._synchronised()
-        shift = self._system_us() - self.now()
-        if synchronised and abs(shift) > STEP_US:
-            self._correct(shift, "ntp")
-        elif synchronised:
-            self.source = "ntp"
-            self._base_us += shift  # NTP slews: follow it, a step is handled above
-        elif self.source == "none" and abs(shift) > STEP_US:
+        mono = self._monotonic_us()
+        base = self._system_us() - mono
+        stepped = abs(base - self._seen_base_us) > STEP_US
+        self._seen_base_us = base
+        shift = base - self._base_us
+        self._disciplined = self._vouched_by_kernel()
+        if self._disciplined:
+            if abs(shift) > STEP_US:
+                self._correct(shift, "ntp")
+            else:
+                self.source = "ntp"
+                self._base_us += shift  # NTP slews: follow it; a step is handled above
+        elif self.source == "none" and stepped and self._floor_us <= base + mono <= LATEST_US:
             # Somebody set the clock by hand. Nobody vouches for either; the newer word counts.
             self._correct(shift, "none")
 
@@ -121,10 +192,17 @@ class Clock:
         taken, self._corrections = self._corrections, []
         return taken
 
+    def _vouched_by_kernel(self) -> bool:
+        # A time server can be wrong, too. Not before the program was made, and not beyond any calendar.
+        return self._synchronised() and self._built_us <= self._system_us() <= LATEST_US
+
     def _correct(self, shift_us: int, source: str) -> None:
         restamp = not self.trusted and source != "none"
         self._corrections.append(Correction(self.epoch, shift_us, source, restamp))
         log.warning("clock corrected by %.1f s (%s)", shift_us / 1e6, source)
         self._base_us += shift_us
+        self._latest_us = 0
+        self._agreed_us = self._epoch_from_us = self._monotonic_us()
+        self._claim = None
         self.source = source
         self.epoch += 1

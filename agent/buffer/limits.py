@@ -10,11 +10,15 @@ from agent.buffer.failures import StoreFull
 from agent.buffer.records import Loss
 from agent.buffer.restamps import Restamps
 from agent.buffer.rollups import KEEP_DAYS_US, Rollups
+from agent.buffer.room import FOREVER
 
 log = logging.getLogger(__name__)
 
 _KEEP_SETTLED = 96
 """Settled digests that outlive even fresh raw data: a day of quarter hours."""
+HORIZON = "retention_horizon"
+DAY_US = 86_400_000_000
+_HORIZON_STEP_US = 3_600_000_000
 _SLACK_US = 900_000_000
 """Retention is enforced in steps of so much at most, for the ledger's sake."""
 
@@ -23,20 +27,52 @@ class Limits(Restamps, Branches, Rollups):
     """Oldest raw data first, settled digests next, an unacknowledged digest last."""
 
     retention_us: int
+    _horizon: int | None = None
+    """Up to when things may have gone because of their age, as it is written down; None: not looked up yet."""
+    _credit: int = 0
 
-    async def enforce(self, now_us: int) -> None:
-        """Keep to the retention and to the byte cap, and the small tables bounded."""
+    async def enforce(self, now_us: int | None, allowance_us: int | None = None) -> None:
+        """Keep to the retention and to the byte cap, and the small tables bounded.
+
+        ``now_us``: None while nobody vouches for the time; then nothing goes because of its age. ``allowance_us``:
+        by how much the horizon of what is kept may move on at most since it moved last, in this life or an
+        earlier one: whoever vouches may be wrong, and what is gone does not come back. None: by any amount.
+        """
         await self.finish_restamp()
+        if now_us is not None:
+            await self._enforce_retention(now_us, allowance_us)
+        await self._trim()
+        await self.fit()
+
+    async def _enforce_retention(self, now_us: int, allowance_us: int | None) -> None:
         horizon = now_us - self.retention_us
-        await self._expire(horizon)
+        if allowance_us is not None:
+            horizon = await self._moved_on(horizon, allowance_us)
+        await self._expire(horizon, now_us)
         # They are small and tell what became of the raw data, so they stay for as long again.
         old = horizon - self.retention_us
         if old > 0:
-            for table, column in (("event", "time"), ("upload", "time"), ("loss", "noted")):
-                await self._db.put(f"DELETE FROM {table} WHERE {column} < ?", (old,))
+            for table in ("event", "upload"):
+                await self._db.put(f"DELETE FROM {table} WHERE time < ?", (old,))
+            # What no digest has told yet stays, whatever the clock said when it was noted.
+            await self._db.put("DELETE FROM loss WHERE noted < ? AND COALESCE(reported, 0) > 0", (old,))
         await self._expire_rollups(horizon, min(old, now_us - KEEP_DAYS_US))
-        await self._trim()
-        await self.fit()
+
+    async def _moved_on(self, wanted: int, allowance: int) -> int:
+        """Where the horizon may be now. It is written down each time that it has moved by an hour."""
+        written = self._horizon
+        if written is None:
+            kept = await self.meta(HORIZON)
+            oldest = await self._db.read("SELECT MIN(last) FROM block")
+            written = int(kept) if kept else oldest[0][0]
+            if written is None:
+                return wanted  # there is nothing yet that could go
+        self._credit = min(self._credit + allowance, DAY_US)
+        horizon = min(wanted, written + self._credit)
+        if self._horizon is None or abs(horizon - written) > _HORIZON_STEP_US:
+            await self.set_meta(HORIZON, str(horizon))
+            self._horizon, self._credit = horizon, 0
+        return horizon
 
     async def fit(self) -> None:
         """Bring the files below a cap that has become smaller."""
@@ -44,12 +80,15 @@ class Limits(Restamps, Branches, Rollups):
             await self._shed(2 * SMALL)
         await self._db.shrink()
 
-    async def _expire(self, horizon: int) -> None:
+    async def _expire(self, horizon: int, now_us: int) -> None:
         slack = min(self.retention_us // 100, _SLACK_US)
         if not await self._db.read("SELECT 1 FROM block WHERE last < ? LIMIT 1", (horizon - slack,)):
             return
+        # What was recorded behind something that is still fresh is fresh, too, whatever the clock of its time said.
+        ((fresh,),) = await self._db.read("SELECT MIN(id) FROM block WHERE last BETWEEN ? AND ?", (horizon, now_us))
         while rows := await self._db.read(
-            "SELECT id, first, last, samples FROM block WHERE last < ? ORDER BY last LIMIT ?", (horizon, self.piece)
+            "SELECT id, first, last, samples FROM block WHERE last < ? AND id < ? ORDER BY last LIMIT ?",
+            (horizon, FOREVER if fresh is None else fresh, self.piece),
         ):
             await self._drop(rows, "retention")
 
@@ -70,7 +109,9 @@ class Limits(Restamps, Branches, Rollups):
 
     async def _shed_blocks(self, missing: int) -> bool:
         rows = await self._db.read(
-            "SELECT id, first, last, samples, LENGTH(data) FROM block ORDER BY last, id LIMIT ?", (self.piece,)
+            # In the order in which they were recorded: a clock that was wrong makes nothing older.
+            "SELECT id, first, last, samples, LENGTH(data) FROM block ORDER BY id LIMIT ?",
+            (self.piece,),
         )
         chosen = []
         for *row, size in rows:

@@ -13,7 +13,7 @@ from agent.buffer.room import FOREVER
 from agent.digest.chain import head_ahead
 from agent.digest.rollups import PERIOD
 from agent.digest.spans import RANK, Rolled, due
-from agent.digest.windows import DAY, Windows, iso
+from agent.digest.windows import DAY, MOST_MISSING, Windows, iso
 from agent.evidence.head import HeadNote
 
 log = logging.getLogger(__name__)
@@ -33,6 +33,10 @@ FLOOR_US = 1_704_067_200_000_000
 """2024-01-01: before this software existed; a board without a battery starts in 1970."""
 _MOST_BEHIND = 500
 """Digests of spans behind one period: a day, a week, a month, and as many shifts as there are machines at most."""
+UNVOUCHED_GAP = DAY
+"""A clock that nobody vouches for and that is further ahead of the last digest than this may be wrong: digests wait."""
+UNVOUCHED_WAIT_S = 3600.0
+"""For so long, for somebody who knows; then they go on, with one long period for most of the gap."""
 MOST_AHEAD = DAY
 """When a trusted clock is further behind the last digest than this, that one's time was nonsense."""
 
@@ -42,6 +46,8 @@ class TrustedClock(Protocol):
 
     @property
     def trusted(self) -> bool: ...
+    @property
+    def epoch_age_s(self) -> float: ...
     def now(self) -> int: ...
 
 
@@ -91,17 +97,25 @@ class Schedule:
         """Whether a period may be closed by this clock; remembers the time when it may."""
         now = self._clock.now()
         high = int(await self._store.meta(HIGH_WATER) or FLOOR_US)
-        good = self._clock.trusted or now >= high
+        good = self._clock.trusted or (now >= high and not await self._is_unexplained(now))
         if good == self._holding:
             self._holding = not good
             if good:
                 log.info("the clock can be believed again (%s); digests go on", iso(now))
             else:
-                log.warning("the clock says %s, but it was %s already; digests wait for a trusted clock",
-                            iso(now), iso(high))  # fmt: skip
-        if good and now - high > HIGH_WATER_STEP:
+                why = f"it was {iso(high)} already" if now < high else "nobody vouches for so long an absence"
+                log.warning("the clock says %s, but %s; digests wait for a trusted clock", iso(now), why)
+        # Only a time that somebody vouches for: a wrong one must not be remembered as the newest for ever. And NTP
+        # may find that what was vouched for before was wrong.
+        if self._clock.trusted and not 0 <= now - high <= HIGH_WATER_STEP:
             await self._store.set_meta(HIGH_WATER, str(now))
         return good
+
+    async def _is_unexplained(self, now: int) -> bool:
+        """Whether an untrusted clock is so far ahead of the last digest that it had better be confirmed first."""
+        last = await self._store.last_digest(PERIOD)
+        ahead = now - last.end if last is not None else 0
+        return ahead > UNVOUCHED_GAP and self._clock.epoch_age_s < UNVOUCHED_WAIT_S
 
     async def start(self) -> int:
         """Where the next period starts; it may lie in the future."""
@@ -110,7 +124,10 @@ class Schedule:
             return self._windows.start_of(await self._first_sign_of_life())
         resumed = await self._store.meta(RESUME)
         if resumed and int(resumed.partition(":")[0]) == last.seq:
-            return int(resumed.partition(":")[2])
+            start = int(resumed.partition(":")[2])
+            if start <= self._clock.now() or not self._clock.trusted:
+                return start
+            # It was a time that nobody vouched for, and now it is known that it has not come yet.
         elsewhere = await self._elsewhere(self._store, last)
         if elsewhere is not None:
             return elsewhere.end
@@ -118,6 +135,14 @@ class Schedule:
         if self._clock.trusted and last.end > now:
             return await self._after_the_future(last, now)
         return last.end
+
+    def missing(self) -> int:
+        """For how many periods of an absence there is a digest each; what came before them is one long period."""
+        if self._clock.trusted:
+            return MOST_MISSING
+        # Periods that nobody vouches for may never have been: a day of them, or those that the clock has seen itself.
+        seen = max(round(self._clock.epoch_age_s * 1e6), UNVOUCHED_GAP)
+        return min(max(seen // self._windows.length, 1), MOST_MISSING)
 
     async def _first_sign_of_life(self) -> int:
         now = self._clock.now()

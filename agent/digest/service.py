@@ -70,6 +70,8 @@ class DigestClock(Protocol):
     @property
     def trusted(self) -> bool: ...
     @property
+    def epoch_age_s(self) -> float: ...
+    @property
     def offset_us(self) -> int: ...
     def now(self) -> int: ...
 
@@ -166,7 +168,7 @@ class DigestService:
             spec = await self._spec()
             boots = await self._boots(start)
             count = 0
-            for period in self._windows.closed(start, until):
+            for period in self._windows.closed(start, until, self._schedule.missing()):
                 if not await self._build(period, spec, [event for event in boots if event.time >= period.end]):
                     break
                 count += 1

@@ -57,15 +57,16 @@ class Windows:
             return self.start_of(time) + self.length
         return self._midnight(self._first_day(time) + self.length // DAY)
 
-    def closed(self, start: int, now: int) -> Iterator[Period]:
+    def closed(self, start: int, now: int, most: int | None = None) -> Iterator[Period]:
         """Periods from ``start`` on that have ended by ``now``, oldest first.
 
         The first one is shorter than the others when ``start`` is not aligned (the period's length was
-        changed). After an absence of more than :data:`MOST_MISSING` periods the surplus comes first, as
+        changed). After an absence of more than ``most`` (:data:`MOST_MISSING`) periods the surplus comes first, as
         one long period: nothing is left out, and a gateway found in a cupboard is soon up to date.
         """
-        if (now - start) // self.length > MOST_MISSING:
-            end = self.start_of(now - MOST_MISSING * self.length)
+        most = MOST_MISSING if most is None else most
+        if (now - start) // self.length > most:
+            end = self.start_of(now - most * self.length)
             yield Period(start, end)
             start = end
         while (end := self.end_of(start)) <= now:

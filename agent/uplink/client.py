@@ -32,7 +32,7 @@ class UplinkClock(Protocol):
     """What is asked of :class:`agent.clock.Clock`."""
 
     def now(self) -> int: ...
-    def platform_date(self, utc_us: int) -> None: ...
+    def platform_date(self, utc_us: int) -> bool: ...
 
 
 class Bearer(Protocol):
@@ -144,9 +144,13 @@ class Client:
         return answer
 
     def _learn_time(self, answer: Answer) -> None:
-        # Not from a captive portal or a redirect: that is nobody's word.
-        if answer.date_us is not None and (answer.status in (201, 204, 401) or answer.json() is not None):
-            self._clock.platform_date(answer.date_us)
+        # Not from an audience's platform: only the one that the gateway belongs to teaches it the time. And not from
+        # a captive portal or a redirect: that is nobody's word.
+        if self._stream or answer.date_us is None:
+            return
+        is_word = answer.status in (201, 204, 401) or answer.json() is not None
+        if is_word and self._clock.platform_date(answer.date_us):
+            self._transport.close()  # it is to be confirmed over another connection
 
     async def _once(
         self,

@@ -22,6 +22,7 @@ class SetClock:
     source: str = "ntp"
     offset_us: int = 0
     running: bool = False
+    epoch_age_s: float = 0.0
     _began: float = field(default_factory=time.monotonic)
 
     def now(self) -> int:

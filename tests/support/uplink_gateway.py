@@ -40,10 +40,11 @@ class SetClock:
     def now(self) -> int:
         return self.now_us
 
-    def platform_date(self, utc_us: int) -> None:
+    def platform_date(self, utc_us: int) -> bool:
         self.dates.append(utc_us)
         if not self.trusted:
             self.now_us = utc_us
+        return False
 
 
 class Gateway:

@@ -31,6 +31,12 @@ class Seen:
     path: str
     headers: dict[str, str]
     body: bytes
+    peer: object = None
+    """Address and port that it came from."""
+
+
+def _peer(request: web.Request) -> object:
+    return request.transport.get_extra_info("peername") if request.transport else None
 
 
 @dataclass
@@ -72,7 +78,7 @@ class ScriptedPlatform:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()  # aiohttp undoes gzip
-        self.seen.append(Seen(request.method, request.path, dict(request.headers), body))
+        self.seen.append(Seen(request.method, request.path, dict(request.headers), body, _peer(request)))
         self.arrived.set()
         answer = await (self.faults.pop(0)(request) if self.faults else self._behave(request, body))
         if self.date and not answer.prepared:

@@ -19,7 +19,7 @@ from msgspec import UNSET
 from agent.buffer.records import DigestRecord, Event, RollupRecord
 from agent.buffer.store import Store
 from agent.config.model import CalendarSection, Configuration, EquipmentSection
-from agent.digest import windows
+from agent.digest import schedule
 from agent.digest.additive import disagreements, seconds_of
 from agent.digest.report import Digest, decode
 from agent.digest.service import DigestService
@@ -193,7 +193,7 @@ async def test_after_an_absence_all_days_are_there_and_the_empty_ones_say_so(sto
 async def test_an_absence_of_months_is_one_period_and_part_of_no_day(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(windows, "MOST_MISSING", 10)
+    monkeypatch.setattr(schedule, "MOST_MISSING", 10)
     config = plant(period=60.0)
     await record(store, SUNDAY, 60, config)
     await service(store, after(SUNDAY + 60 * SECOND), config).build_due()

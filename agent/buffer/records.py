@@ -114,7 +114,7 @@ class Upload:
     """``digest``, ``status``, or the questions ``head``, ``config`` and ``prescriptions``, which carry only the
     gateway's token."""
     bytes: int
-    """Bytes of the request on the wire: its line, its headers (partly estimated) and its body, compressed."""
+    """Bytes of the request and of its answer on the wire: lines, headers (partly estimated) and bodies, compressed."""
     status: int
     """HTTP status; 0: no answer."""
     audience: str = ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import re
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -38,7 +39,9 @@ EXAMPLE = """  gongfu-edge digest list
 def main(arguments: Sequence[str]) -> int:
     """Run one of the digest commands."""
     parser = parser_for("digest", example=EXAMPLE)
-    commands = parser.add_subparsers(dest="action", required=True, metavar="list|show|preview|export|verify|table")
+    commands = parser.add_subparsers(
+        dest="action", required=True, metavar="list|show|preview|export|verify|table|follow"
+    )
     listing = commands.add_parser("list", help="digests, newest first")
     listing.add_argument("--limit", type=int, default=50)
     show = commands.add_parser(
@@ -64,13 +67,17 @@ def main(arguments: Sequence[str]) -> int:
     )
     tables = commands.add_parser("table", help="the table in force that indicators or findings follow, as JSON")
     tables.add_argument("name", choices=("indicators", "findings"))
-    for each in (listing, show, export, commands.choices["preview"]):
+    follow = commands.add_parser("follow", help="let the chain go on behind a platform's head that nobody has signed")
+    follow.add_argument("head", metavar="SEQ:HASH", help="as the status names it")
+    for each in (listing, show, export, follow, commands.choices["preview"]):
         each.add_argument("--audience", default="", metavar="NAME", help="those for an [[audience]]")
-    for each in (listing, show, export, verify, tables, commands.choices["preview"]):
+    for each in (listing, show, export, verify, tables, follow, commands.choices["preview"]):
         each.add_argument("--config", type=Path, default=argparse.SUPPRESS, metavar="FILE")
     options = parser.parse_args(arguments)
     if options.action == "verify":
         return _verify(options)
+    if options.action == "follow":
+        return _follow(options)
     return asyncio.run(_run(options))
 
 
@@ -89,6 +96,25 @@ def _verify(options: Namespace) -> int:
     failed = sum(not result.ok for result in results)
     print(f"{len(results) - failed} verified, {failed} failed")
     return 1 if failed or not results or any(each.disagrees for each in compared) else 0
+
+
+def _follow(options: Namespace) -> int:
+    from agent.config.parse import load
+    from agent.core.bounds import MAX_SEQ
+    from agent.evidence.identity import Identity
+
+    if not (found := re.fullmatch(r"([1-9][0-9]{0,14}):([0-9a-f]{16,64})", options.head)) or int(found[1]) > MAX_SEQ:
+        raise GongfuError(
+            f'"{options.head[:80]}" is no head', remedy="copy it as gongfu-edge status names it: SEQ:HASH"
+        )
+    configuration = load(options.config)
+    if options.audience and options.audience not in [each.name for each in configuration.file.audience]:
+        raise GongfuError(f'there is no audience "{options.audience}"', remedy="see [[audience]] in the configuration")
+    Identity.load_or_create(Path(configuration.file.gateway.data_dir) / "identity").follow(
+        options.audience, options.head
+    )
+    print(f"digest {found[1]} of the platform is followed when it is asked for its head again, within 15 minutes")
+    return 0
 
 
 async def _run(options: Namespace) -> int:

@@ -1,10 +1,11 @@
-"""What may leave in a UTC day, and what has left: ``[platform] max_bytes_per_day``.
+"""What may go over the link in a UTC day, and what has gone: ``[platform] max_bytes_per_day``.
 
 Counted is every request of the running agent that may have left, whatever became of it: digests, the
 questions for the platform's head, the desired configuration and prescriptions, status reports, and each repetition.
-A request counts with its line, its headers (those that the HTTP library adds are estimated) and its body
-as sent, compressed. Not counted are the platform's answers, what TLS and TCP add (some 5 kB for each new
-connection), and ``gongfu-edge enroll``, which a person runs once.
+A request counts with its line, its headers (those that the HTTP library adds are estimated) and its body as sent,
+compressed; and so does its answer, as far as it came: a platform that has much to say uses up the part of the day's
+bytes that its kind of question may use, not that of the digests. Not counted is what TLS and TCP add (some 5 kB for
+each new connection), and ``gongfu-edge enroll``, which a person runs once.
 """
 
 from __future__ import annotations

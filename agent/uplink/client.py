@@ -26,6 +26,8 @@ from agent.uplink.held import Held, held_by
 from agent.uplink.transport import Transport, Unreachable, compress
 
 CLOCK_MOVED_US = 1_000_000
+ANSWER_ALLOWANCE = 1024
+"""Bytes of the day that are set aside for an answer before it is known: those of a head, with its signature."""
 
 
 class UplinkClock(Protocol):
@@ -165,16 +167,16 @@ class Client:
         whole = disclosure.headers({**(headers or {}), "Authorization": f"Bearer {token}"})
         whole_path = f"/gateways/{self._identity.gateway_id}{path}"
         # Until it is known better, everything left: also when this is cancelled half-way.
-        sent, status = self._transport.size(method, whole_path, whole, body), 0
-        reserved = await self._budget.reserve(sent, kind)
+        sent, heard, status = self._transport.size(method, whole_path, whole, body), 0, 0
+        reserved = await self._budget.reserve(sent + ANSWER_ALLOWANCE, kind)
         try:
             answer = await self._transport.request(method, whole_path, whole, body)
-            status = answer.status
+            status, heard = answer.status, answer.heard
         except Unreachable as error:
-            sent = error.sent
+            sent, heard = error.sent, error.heard
             raise Held(str(error), error.remedy) from error
         finally:
-            upload = Upload(self._clock.now(), seq, kind, sent, status, self._stream, self._transport.host)
+            upload = Upload(self._clock.now(), seq, kind, sent + heard, status, self._stream, self._transport.host)
             await self._budget.settle(reserved, upload)
         self.contact_us = self._clock.now()
         return answer

@@ -11,8 +11,10 @@ import asyncio
 import gzip
 import socket
 import threading
+import zlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -21,24 +23,30 @@ from agent.core.bounds import MAX_BODY
 from agent.core.loopback import is_loopback
 from agent.errors import GongfuError
 from agent.uplink.answers import Answer as Answer  # what a request gives, for whoever makes one
+from agent.uplink.dial import dial
 
 if TYPE_CHECKING:
     import requests
+    from urllib3.connection import HTTPConnection
 
 CONNECT_S = 10.0
 READ_S = 60.0
 """Longest silence within an answer."""
 DEADLINE_S = 90.0
 """Longest time for a whole exchange: a platform that drips bytes must not hold the uplink (L24)."""
+_CHUNK = 65_536
+_ANSWER_LINE = 20
+"""Bytes of an answer's first line and of the empty one behind its headers, about."""
 _LINK = "check the address and this gateway's link (does it need [platform] proxy?), or the platform is down"
 
 
 class Unreachable(GongfuError):
-    """Nothing was heard. ``sent``: bytes that may have left nevertheless."""
+    """No whole answer was heard. ``sent``: bytes that may have left nevertheless; ``heard``: bytes that came."""
 
-    def __init__(self, message: str, *, remedy: str = "", sent: int = 0) -> None:
+    def __init__(self, message: str, *, remedy: str = "", sent: int = 0, heard: int = 0) -> None:
         super().__init__(message, remedy=remedy)
         self.sent = sent
+        self.heard = heard
 
 
 def checked_url(url: str) -> str:
@@ -112,7 +120,8 @@ class Transport:
         except TimeoutError as error:
             self._cut()
             sent = self.size(method, path, headers, body)
-            raise Unreachable(f"no whole answer within {self._deadline_s:g} s", remedy=_LINK, sent=sent) from error
+            message = f"no whole answer within {self._deadline_s:g} s"
+            raise Unreachable(message, remedy=_LINK, sent=sent, heard=link.heard) from error
         except (Unreachable, asyncio.CancelledError):
             self._cut()
             raise
@@ -149,6 +158,7 @@ class Transport:
         import urllib3.exceptions
 
         sent = self.size(method, path, headers, body)
+        link.heard = 0
         try:
             with link.session().request(
                 method,
@@ -159,12 +169,14 @@ class Transport:
                 allow_redirects=False,
                 stream=True,
             ) as response:
-                # Bounded after decompression, too. What is longer is cut off and makes no JSON.
-                content = response.raw.read(MAX_BODY, decode_content=True)
-                heard = {name.lower(): value for name, value in response.headers.items()}
-                return Answer(response.status_code, heard, content, sent)
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            raise self._explained(error, sent) from error
+                names = {name.lower(): value for name, value in response.headers.items()}
+                link.heard = _ANSWER_LINE + sum(len(name) + len(value) + 4 for name, value in names.items())
+                content = _content(response, names.get("content-encoding", ""), link)
+                return Answer(response.status_code, names, content, sent, link.heard)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, HTTPException, OSError, ValueError) as error:
+            trouble = self._explained(error, sent)
+            trouble.heard = link.heard
+            raise trouble from error
 
     def _explained(self, error: Exception, sent: int) -> Unreachable:
         """One clear line; longer stories of urllib3 stay in the chain of causes."""
@@ -204,6 +216,8 @@ class _Link:
         self._proxy = proxy
         self._session: requests.Session | None = None
         self._handle: socket.socket | None = None
+        self.heard = 0
+        """Bytes of the answer that have come so far."""
         self._lock = threading.Lock()
         self._is_cut = False
 
@@ -266,15 +280,11 @@ def _watched_adapter(watch: Callable[[socket.socket], None]) -> requests.adapter
 
     class Plain(HTTPConnection):
         def _new_conn(self) -> socket.socket:
-            connected = super()._new_conn()
-            watch(connected)
-            return connected
+            return _dialled(self, watch)
 
     class Secure(HTTPSConnection):
         def _new_conn(self) -> socket.socket:
-            connected = super()._new_conn()
-            watch(connected)
-            return connected
+            return _dialled(self, watch)
 
     class PlainPool(HTTPConnectionPool):
         ConnectionCls = Plain
@@ -295,6 +305,48 @@ def _watched_adapter(watch: Callable[[socket.socket], None]) -> requests.adapter
             return manager
 
     return Adapter(pool_connections=1, pool_maxsize=1)
+
+
+def _dialled(connection: HTTPConnection, watch: Callable[[socket.socket], None]) -> socket.socket:
+    """A new connection over whichever of the host's addresses answers first, with urllib3's own errors."""
+    from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+
+    timeout_s = connection.timeout if isinstance(connection.timeout, int | float) else CONNECT_S
+    try:
+        connected = dial(connection._dns_host, connection.port, timeout_s)
+    except socket.gaierror as error:
+        raise NameResolutionError(connection.host, connection, error) from error
+    except TimeoutError as error:
+        raise ConnectTimeoutError(connection, f"no address answers within {timeout_s:g} s") from error
+    except OSError as error:
+        raise NewConnectionError(connection, str(error)) from error
+    watch(connected)
+    return connected
+
+
+def _content(response: requests.Response, encoding: str, link: _Link) -> bytes:
+    """The body, unpacked by our own hand: at most :data:`MAX_BODY` bytes, whatever comes and whatever the library's
+    own decoder would make of it. What is longer is cut off, and makes no message.
+
+    Raises ValueError for an encoding that was not asked for, and for damage.
+    """
+    if encoding.strip().lower() not in ("", "identity", "gzip"):
+        raise ValueError(f"the answer is in an encoding that was not asked for: {encoding[:40]!r}")
+    inflater = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS) if encoding.strip().lower() == "gzip" else None
+    content, came = bytearray(), 0
+    while len(content) < MAX_BODY and came <= MAX_BODY:
+        chunk = response.raw.read(_CHUNK, decode_content=False)
+        if not chunk:
+            break
+        came += len(chunk)
+        link.heard += len(chunk)
+        try:
+            content += inflater.decompress(chunk, MAX_BODY - len(content)) if inflater else chunk
+        except zlib.error as error:
+            raise ValueError(f"the answer is no gzip: {error}") from error
+        if inflater is not None and inflater.eof:
+            break
+    return bytes(content[:MAX_BODY])
 
 
 def _tell(

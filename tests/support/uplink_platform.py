@@ -62,7 +62,7 @@ class ScriptedPlatform:
         hashes_by_seq = {seq: hashlib.sha256(body).hexdigest() for seq, body in self.stored.items()} | self.tombstones
         seq = max(hashes_by_seq, default=0)
         head: dict[str, Any] = {"seq": seq, "hash": hashes_by_seq.get(seq)}
-        if self.contract:
+        if self.contract and seq:
             head |= {"contract": self.contract, "signature": self.signatures.get(seq, "")}
         return head
 

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from agent.cli.digest import main as digest_command
 from agent.core.bounds import MAX_JUMP, MAX_SEQ
 from agent.digest.chain import next_link
+from agent.errors import GongfuError
 from tests.support.uplink_gateway import Gateway, gateway_in, until
 from tests.support.uplink_platform import Fault, ScriptedPlatform, problem, running, says
 
@@ -170,7 +172,12 @@ async def test_b8_the_engineer_may_follow_what_nobody_signed(tmp_path: Path) -> 
     platform = ScriptedPlatform()
     async with running(platform), gateway_in(tmp_path) as gateway:
         platform.faults = [shows({"seq": 3_000_000, "hash": LIE, "contract": "1.1"})] * 500
-        gateway.identity.follow("", f"3000000:{LIE[:16]}")
+        (tmp_path / "config.toml").write_text(f'[gateway]\nname = "g"\ndata_dir = "{tmp_path}"\n')
+        config = ["--config", str(tmp_path / "config.toml")]
+        for wrong in ("3000000", f"0:{LIE}", f"3000000:{LIE[:15]}", f"{10**15}:{LIE}", "../x:" + LIE):
+            with pytest.raises(GongfuError, match="is no head"):
+                digest_command(["follow", wrong, *config])
+        assert digest_command(["follow", f"3000000:{LIE[:16]}", *config]) == 0
         async with gateway.running(platform.url):
             await until(lambda: next_link(gateway.store), (3_000_001, LIE))
         assert gateway.identity.may_follow("", 3_000_000, LIE)

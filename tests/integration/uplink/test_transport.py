@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import resource
+import socket
 import threading
-from contextlib import suppress
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from agent.errors import GongfuError
 from agent.uplink.transport import Transport, Unreachable, checked_url, compress
@@ -171,3 +176,108 @@ async def test_a_proxy_that_refuses_is_named_without_its_password(tmp_path: Path
             await transport.request("GET", "/x")
         assert "s3cret" not in caught.value.line() and "[platform] proxy" in caught.value.remedy
     assert platform.seen == []
+
+
+async def test_b5_an_answer_that_unpacks_without_end_costs_no_memory() -> None:
+    """400 kB of gzip are 400 MB; whatever the library's decoder does, no more than the limit is unpacked."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+    bomb = b"".join(packer.compress(bytes(1_000_000)) for _ in range(400)) + packer.flush()
+
+    async def bombs(request: web.Request) -> web.StreamResponse:
+        return web.Response(body=bomb, headers={"Content-Encoding": "gzip"})
+
+    platform = ScriptedPlatform(faults=[bombs])
+    async with running(platform):
+        transport = Transport(platform.url)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        answer = await transport.request("GET", "/x")
+        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+        transport.close()
+    assert len(answer.body) == 1_000_000 and answer.heard < len(bomb) + 1000 and grown < 50_000
+
+
+@pytest.mark.parametrize("encoding", ["deflate", "br", "zstd", "gzip, gzip", "x" * 5000])
+async def test_b5_an_encoding_that_was_not_asked_for_is_not_unpacked(encoding: str) -> None:
+    async def odd(request: web.Request) -> web.StreamResponse:
+        return web.Response(body=zlib.compress(b"{}"), headers={"Content-Encoding": encoding})
+
+    platform = ScriptedPlatform(faults=[odd])
+    async with running(platform):
+        transport = Transport(platform.url)
+        with pytest.raises(Unreachable):
+            await transport.request("GET", "/x")
+        assert (await transport.request("PUT", "/gateways/g/status", {}, b"{}")).status == 204
+        transport.close()
+
+
+async def test_a11_what_a_platform_says_counts_even_where_it_never_ends() -> None:
+    async def endless(request: web.Request) -> web.StreamResponse:
+        answer = web.StreamResponse(status=200)
+        await answer.prepare(request)
+        await answer.write(b"x" * 400_000)
+        await platform.held.wait()
+        return answer
+
+    platform = ScriptedPlatform(faults=[endless])
+    async with running(platform):
+        transport = Transport(platform.url, deadline_s=1.0)
+        with pytest.raises(Unreachable) as caught:
+            await transport.request("GET", "/x")
+        assert 300_000 < caught.value.heard < 500_000
+
+
+@contextmanager
+def swallowing(port: int) -> Iterator[None]:
+    """127.0.0.2, where nobody takes a connection and nobody refuses one."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.2", port))
+        listener.listen(0)
+        for _ in range(3):  # fills the queue
+            each = stack.enter_context(socket.socket())
+            each.setblocking(False)
+            with suppress(BlockingIOError):
+                each.connect(("127.0.0.2", port))
+        yield
+
+
+async def test_f20_the_second_address_is_tried_while_the_first_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    def resolves(host: str, port: int, *_: object) -> list[object]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (each, port)) for each in ("127.0.0.2", "127.0.0.1")]
+
+    platform = ScriptedPlatform()
+    async with running(platform) as port:
+        with swallowing(port):
+            monkeypatch.setattr("agent.uplink.dial.socket.getaddrinfo", resolves)
+            transport = Transport(f"http://localhost:{port}/api/v1", connect_s=5.0)
+            assert (await transport.request("GET", "/gateways/g/digests/head")).status == 200
+            transport.close()
+
+
+async def test_f20_all_addresses_silent_is_one_timeout_and_a_refusal_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound, and not listening: refuses
+        port = taken.getsockname()[1]
+        with swallowing(port):
+            for addresses, words in ((["127.0.0.2"] * 2, "no connection to .* within"), (["127.0.0.1"], "refused")):
+                found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (each, port)) for each in addresses]
+                monkeypatch.setattr("agent.uplink.dial.socket.getaddrinfo", lambda *_, found=found: found)
+                transport = Transport(f"http://localhost:{port}/api/v1", connect_s=0.6)
+                with pytest.raises(Unreachable, match=words):
+                    await transport.request("GET", "/x")
+                transport.close()
+
+
+async def test_f30_a_silent_name_server_holds_up_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    silent = threading.Event()
+    monkeypatch.setattr("agent.uplink.dial.socket.getaddrinfo", lambda *_: silent.wait(30) or [])
+    transports = [Transport("https://platform.example/api/v1") for _ in range(40)]
+    asking = [asyncio.create_task(each.request("GET", "/x")) for each in transports]
+    try:
+        async with asyncio.timeout(20):
+            assert await asyncio.to_thread(lambda: 7) == 7  # the shared threads are free
+    finally:
+        for each in asking:
+            each.cancel()
+        silent.set()
+        await asyncio.gather(*asking, return_exceptions=True)

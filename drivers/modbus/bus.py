@@ -195,12 +195,12 @@ class Bus:
     def _tells_late_ones(self, terms: Terms, *, repeated: bool) -> bool:
         """Whether a late answer is known for one by its transaction id.
 
-        Where nobody knows yet whether ids are sent back, they are insisted on meanwhile; but a repeated request
-        goes to a device that was silent so far, and may be one that does not send them back.
+        Where nobody knows yet whether ids are sent back, they are insisted on meanwhile; but where the device was
+        silent so far, or answered with others, it may be one that does not send them back.
         """
         if not self.link.numbered or terms.transaction_id:
             return self.link.numbered and terms.transaction_id == "strict"
-        return self.echoes_ids is True or (self.echoes_ids is None and not repeated)
+        return self.echoes_ids is True or (self.echoes_ids is None and not (repeated or self._strange))
 
     async def _ready(self, terms: Terms, *, listen: bool = False) -> Connection:
         if self._connection is not None and not self._connection.connected:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 from collections.abc import AsyncIterator, Hashable, Iterator, MutableMapping
 from contextlib import asynccontextmanager
@@ -31,6 +32,7 @@ from agent.control.mailbox import Mailbox
 from agent.control.prescriptions import Prescriptions, shown
 from agent.control.secrets import EncryptionKey, HidesSecrets
 from agent.control.service import Control, Gateway, compose
+from agent.core.bounded import left_behind
 from agent.core.supervision import ComponentSnapshot, Supervision
 from agent.digest.schedule import HIGH_WATER
 from agent.digest.service import DigestService
@@ -78,6 +80,11 @@ async def run(local: Configuration) -> None:
         async with _open_store(configuration, data_dir) as store:
             agent = await Agent.build(configuration, store, data_dir, journal, key, reload)
             await agent.run(stop)
+    if left := left_behind():
+        # They would keep the loop, and with it the process, from ending. Everything is on disk.
+        log.warning("%d calls do not end, the process ends without them", left)
+        logging.shutdown()
+        os._exit(0)
 
 
 @asynccontextmanager

@@ -29,6 +29,11 @@ def _agent(status: Status) -> Iterator[Family]:
     yield "info", "gauge", "Who this is.", [(labels, 1)]
     yield "healthy", "gauge", "Whether data flows to disk.", [({}, status.health.healthy)]
     yield "uptime_seconds", "gauge", "Time since the agent started.", [({}, status.uptime_s)]
+    components = [({"component": each.name}, each) for each in status.components]
+    failing = [(labels, bool(each.code)) for labels, each in components]
+    yield "component_failing", "gauge", "Whether a component of the agent failed lately.", failing
+    restarts = [(labels, each.restarts) for labels, each in components]
+    yield "component_restarts_total", "counter", "Starts of a component beyond its first.", restarts
     yield "clock_trusted", "gauge", "Whether time stamps may be believed.", [({}, status.clock.trusted)]
     yield "clock_offset_seconds", "gauge", "System clock minus the agent's.", [({}, status.clock.offset_s)]
 

@@ -7,6 +7,7 @@ import os
 import pytest
 
 from agent import supervisor
+from agent.core.supervision import ComponentSnapshot
 from agent.health import progress as progress_module
 from agent.health.notify import Notifier
 from agent.health.progress import Progress, Watchdog
@@ -81,6 +82,32 @@ def test_without_devices_there_is_nothing_to_scan() -> None:
     time.now += 100_000
     progress.mark_commit()
     assert not progress.stalled()
+
+
+def component(name: str, *, code: str = "", overdue: bool = False) -> ComponentSnapshot:
+    return ComponentSnapshot(
+        name=name, state="running", essential=False, restarts=1, code=code, error=code, remedy="", quiet_s=500,
+        overdue=overdue,
+    )  # fmt: skip
+
+
+def test_a_component_that_hangs_is_reported_and_ends_nothing() -> None:
+    time, heard, found = Time(), Heard(), [component("uplink", code="hung"), component("clock", code="unexpected")]
+    progress = Progress(True, monotonic=time, components=lambda: found)
+    watchdog = Watchdog(heard, progress, environment={"WATCHDOG_USEC": "60000000"})
+    watchdog.look()
+    watchdog.look()
+    assert heard.lines == ["STATUS=hangs, and is started anew: uplink", "WATCHDOG=1", "WATCHDOG=1"]
+    found[0] = component("uplink")
+    watchdog.look()
+    assert heard.lines[3:] == ["STATUS=goes on again", "WATCHDOG=1"]
+
+
+def test_what_supervision_itself_cannot_start_anew_is_a_stall() -> None:
+    time, heard = Time(), Heard()
+    progress = Progress(True, monotonic=time, components=lambda: [component("clock", code="hung", overdue=True)])
+    Watchdog(heard, progress, environment={"WATCHDOG_USEC": "60000000"}).look()
+    assert "clock" in progress.stalled() and "WATCHDOG=1" not in heard.lines
 
 
 def test_watchdog_is_fed_only_while_there_is_progress(caplog: pytest.LogCaptureFixture) -> None:

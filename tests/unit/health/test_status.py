@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from agent.buffer.records import DigestRecord, Loss
+from agent.core.supervision import ComponentSnapshot, State
 from agent.health.status import (
     ConfigStatus,
     DigestStatus,
@@ -146,3 +147,22 @@ def test_durations(seconds: float, text: str) -> None:
 @pytest.mark.parametrize(("count", "text"), [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (2 * 10**9, "2.0 GB")])
 def test_sizes(count: int, text: str) -> None:
     assert size(count) == text
+
+
+def failed(name: str, state: State, *, essential: bool = False) -> ComponentSnapshot:
+    return ComponentSnapshot(
+        name=name, state=state, essential=essential, restarts=3, code="ENOSPC",
+        error="OSError: /secret/path", remedy="free some space", quiet_s=1.0,
+    )  # fmt: skip
+
+
+def test_a_component_that_fails_is_shown_and_only_an_essential_one_makes_the_gateway_unhealthy() -> None:
+    shown = status(components=[failed("reporter", "restarting"), failed("recorder", "running", essential=True)])
+    assert shown.health.healthy
+    assert shown.health.warnings == ("reporter failed: ENOSPC", "recorder failed: ENOSPC")
+    assert shown.components[0].remedy == "free some space" and shown.components[0].restarts == 3
+    assert decode(encode(shown)).components == shown.components
+    assert "/secret/path → free some space" in render(shown)
+    away = status(components=[failed("recorder", "restarting", essential=True), failed("device press-1", "running")])
+    assert away.health.reasons == ("recorder failed: ENOSPC",) and not away.health.warnings
+    assert not status(components=[]).health.reasons

@@ -91,8 +91,14 @@ class Subscription:
             try:
                 results = await services.monitor(self._connection, self.terms.id, batch)
             except Fault as fault:
+                if fault.code == _TOO_MANY_ITEMS and len(batch) > 1:
+                    # Some of them may have room.
+                    waiting.extendleft((batch[len(batch) // 2 :], batch[: len(batch) // 2]))
+                    continue
                 if fault.code == _TOO_MANY_ITEMS or (fault.code in TOO_MUCH and len(batch) == 1):
-                    refused.update((item.handle, fault.code) for item in batch)
+                    full = [batch, *waiting] if fault.code == _TOO_MANY_ITEMS else [batch]
+                    refused.update((item.handle, fault.code) for each in full for item in each)
+                    waiting = waiting if fault.code != _TOO_MANY_ITEMS else deque()
                     continue
                 if fault.code not in TOO_MUCH:
                     raise

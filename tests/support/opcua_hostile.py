@@ -288,11 +288,20 @@ class Telling:
     """A subscription: everything is notified once, and the server's clock with every notification.
 
     ``publishing_s``, ``sampling_s``: what it revises intervals to; None: what is asked for. ``room``: monitored
-    items that it has room for. :attr:`services` are the answers of a :class:`Hostile`.
+    items that it has room for; ``all_or_nothing``: a request of more is refused as a whole.
+    :attr:`services` are the answers of a :class:`Hostile`.
     """
 
-    def __init__(self, publishing_s: float | None = None, sampling_s: float | None = None, room: int = 10_000) -> None:
+    def __init__(
+        self,
+        publishing_s: float | None = None,
+        sampling_s: float | None = None,
+        room: int = 10_000,
+        *,
+        all_or_nothing: bool = False,
+    ) -> None:
         self.publishing_s, self.sampling_s, self.room = publishing_s, sampling_s, room
+        self.all_or_nothing = all_or_nothing
         self.asked: dict[int, ua.MonitoredItemCreateRequest] = {}
         """Client handle → what was asked for."""
         self.wanted: list[float] = []
@@ -322,7 +331,9 @@ class Telling:
         return made
 
     def _monitor(self, request: Any) -> Any:
-        made = ua.CreateMonitoredItemsResponse()
+        made, wanted = ua.CreateMonitoredItemsResponse(), len(request.Parameters.ItemsToCreate)
+        if self.all_or_nothing and len(self.asked) + wanted > self.room:
+            raise Refuse("BadTooManyMonitoredItems")
         for item in request.Parameters.ItemsToCreate:
             result, asked = ua.MonitoredItemCreateResult(), item.RequestedParameters
             if len(self.asked) >= self.room:

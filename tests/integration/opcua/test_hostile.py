@@ -16,10 +16,22 @@ from asyncua.ua.ua_binary import struct_to_binary
 
 from drivers.browsing import Wanted
 from drivers.contract import Context, DriverError, Point, PointGroup
-from drivers.opcua import DRIVER, Options
+from drivers.opcua import DRIVER, Options, watching
 from drivers.opcua.driver import OpcUaDriver
 from drivers.quality import Quality
-from tests.support.opcua_hostile import HONEST, Hostile, Raw, chunk, endpoint, endpoints, error, read, refuse, session
+from tests.support.opcua_hostile import (
+    HONEST,
+    Hostile,
+    Raw,
+    Telling,
+    chunk,
+    endpoint,
+    endpoints,
+    error,
+    read,
+    refuse,
+    session,
+)
 
 MB = 2**20
 POINT = Point(index=0, name="a", address="ns=1;i=5")
@@ -280,15 +292,25 @@ async def test_f41_a_session_whose_endpoints_have_no_url_is_entered() -> None:
                 await driver.close()
 
 
-@pytest.mark.parametrize("service", ["OpenSecureChannel", "GetEndpoints", "CreateSession", "ActivateSession", "Read"])
-async def test_f41_whatever_an_answer_lacks_is_a_typed_error_with_a_remedy(service: str) -> None:
+SUBSCRIBING = ["CreateSubscription", "CreateMonitoredItems", "Publish"]
+
+
+@pytest.mark.parametrize(
+    "service", ["OpenSecureChannel", "GetEndpoints", "CreateSession", "ActivateSession", "Read", *SUBSCRIBING]
+)
+async def test_f41_whatever_an_answer_lacks_is_a_typed_error_with_a_remedy(
+    service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Cut anywhere, and with bytes that say something else: no error of the library gets out."""
+    monkeypatch.setattr(watching, "FIRST_S", 0.05)
+    telling = Telling(publishing_s=0.02)
+    services = HONEST | telling.services
     honest: list[bytes] = []
     mutants: list[bytes] = [b""]
 
     def answer(request: Any) -> Any:
         if not honest:
-            found = HONEST[service](request)
+            found = telling._notification() if service == "Publish" else services[service](request)
             found.ResponseHeader.RequestHandle = request.RequestHeader.RequestHandle
             whole = bytes(struct_to_binary(found))
             honest.append(whole)
@@ -298,14 +320,15 @@ async def test_f41_whatever_an_answer_lacks_is_a_typed_error_with_a_remedy(servi
             mutants.extend(whole[:at] + b"\xfe" + whole[at + 1 :] for at in range(4, len(whole), step))
         return mutants.pop()
 
-    async with Hostile(**{service: answer}) as server:
+    async with Hostile(**telling.services | {service: answer}) as server:
         while mutants:
-            driver = made(server, timeout=1.0)
+            driver = made(server, timeout=0.1, mode="subscribe" if service in SUBSCRIBING else "poll")
             with suppress(DriverError):
                 await driver.open()
                 await driver.read(GROUP)
             await driver.close()
-    assert not [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    ours = [task for task in asyncio.all_tasks() if "opcua_hostile" not in repr(task.get_coro())]
+    assert ours == [asyncio.current_task()]
 
 
 async def test_a8_a_text_of_a_novel_is_not_recorded() -> None:

@@ -293,10 +293,11 @@ async def test_f16_a_pause_between_notifications_that_is_revised_to_an_hour_is_f
 
 
 @pytest.mark.parametrize("room", [0, 10])
-async def test_f18_what_the_server_has_no_room_for_is_polled_in_auto(room: int) -> None:
+@pytest.mark.parametrize("all_or_nothing", [False, True])
+async def test_f18_what_the_server_has_no_room_for_is_polled_in_auto(room: int, all_or_nothing: bool) -> None:
     """thingsboard-gateway#1987: 30 monitored items, room for 10."""
     of = points(30)
-    telling = Telling(publishing_s=0.05, room=room)
+    telling = Telling(publishing_s=0.05, room=room, all_or_nothing=all_or_nothing)
     async with Hostile(**telling.services) as server, device(server, of, mode="auto", timeout=1.0) as driver:
         samples = await driver.read(PointGroup(of, 1.0))
         assert (samples.quality == Quality.GOOD).all()
@@ -304,6 +305,8 @@ async def test_f18_what_the_server_has_no_room_for_is_polled_in_auto(room: int) 
         assert not samples.faults
         seen = driver.observations()
         assert seen["mode"] == "subscribe"
+        assert seen["monitored"] == max(0, room - 1)  # one is the server's clock
+        assert server.requests["CreateMonitoredItems"] < 15
         assert set(seen["polled"].values()) == {"BadTooManyMonitoredItems"}
         part = of[28:]
         before = server.requests["Read"]

@@ -9,6 +9,7 @@ from asyncua import ua
 from asyncua.client.client import Client
 from asyncua.common.utils import create_nonce
 
+from drivers import resolve
 from drivers.opcua.options import Options
 from drivers.opcua.transport import Transport
 
@@ -21,10 +22,13 @@ async def connect(client: Client, options: Options) -> Transport:
     low = client.uaclient
     transport = Transport(options.timeout_s, low.security_policy)
     low.protocol = transport
-    loop = asyncio.get_running_loop()
-    async with asyncio.timeout(options.timeout_s):
-        # Not through the library, whose waiting can swallow a cancellation on Python 3.11.
-        await loop.create_connection(lambda: transport, options.host, options.port)
+    # Not through the library, whose waiting can swallow a cancellation on Python 3.11.
+    socket = await resolve.connect(options.host, options.port, options.timeout_s)
+    try:
+        await asyncio.get_running_loop().create_connection(lambda: transport, sock=socket)
+    except BaseException:
+        socket.close()
+        raise
     await transport.greet(client.server_url.geturl())
     return transport
 

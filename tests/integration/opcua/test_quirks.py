@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -298,7 +300,7 @@ async def test_f18_what_the_server_has_no_room_for_is_polled_in_auto(room: int, 
     """thingsboard-gateway#1987: 30 monitored items, room for 10."""
     of = points(30)
     telling = Telling(publishing_s=0.05, room=room, all_or_nothing=all_or_nothing)
-    async with Hostile(**telling.services) as server, device(server, of, mode="auto", timeout=1.0) as driver:
+    async with Hostile(**telling.services) as server, device(server, of, mode="auto") as driver:
         samples = await driver.read(PointGroup(of, 1.0))
         assert (samples.quality == Quality.GOOD).all()
         assert sorted(set(samples.index.tolist())) == list(range(30))
@@ -424,3 +426,58 @@ async def test_f40_a_server_that_hangs_up_for_it_names_no_time() -> None:
     async with Hostile(OpenSecureChannel=lambda _: error(0x80230000)) as server:
         failed = await failure(server)
     assert "clock" in str(failed) and "clock" in failed.remedy
+
+
+# -- F20, F30: names ------------------------------------------------------------------------------------------
+
+
+def named(server: Hostile) -> Options:
+    return Options(url=f"opc.tcp://plc.test:{server.port}", security="none", mode="poll", timeout=2.0)
+
+
+async def test_f20_the_second_address_of_a_name_is_tried_within_the_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """fluux-messenger#532: the first address swallows what is sent to it."""
+    async with Hostile() as server:
+        swallowing = socket.socket()
+        swallowing.bind(("127.0.0.9", server.port))
+        swallowing.listen(0)
+        filling = [socket.socket() for _ in range(3)]
+        for each in filling:
+            each.setblocking(False)
+            each.connect_ex(swallowing.getsockname())
+
+        def found(host: str, port: int, *_: Any, **__: Any) -> list[Any]:
+            assert host == "plc.test"
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (ip, port)) for ip in ("127.0.0.9", "127.0.0.1")]
+
+        monkeypatch.setattr(socket, "getaddrinfo", found)
+        context = Context(device="press-1", now=lambda: time.time_ns() // 1000)
+        driver = OpcUaDriver(named(server), points(), context)
+        try:
+            await driver.open()
+            assert (await driver.read(PointGroup(points(), 1.0))).value.tolist() == [1.5]
+        finally:
+            await driver.close()
+            for each in (swallowing, *filling):
+                each.close()
+
+
+async def test_f30_a_silent_name_server_costs_nobody_else_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    silence = threading.Event()
+
+    def silent(*_: Any, **__: Any) -> list[Any]:
+        silence.wait(30)
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", silent)
+    async with Hostile() as server:
+        context = Context(device="press-1", now=lambda: time.time_ns() // 1000)
+        drivers = [OpcUaDriver(named(server), points(), context) for _ in range(40)]
+        opening = [asyncio.ensure_future(driver.open()) for driver in drivers]
+        await asyncio.sleep(0)
+        async with asyncio.timeout(25):
+            assert await asyncio.to_thread(lambda: 7) == 7
+        assert not silence.is_set()
+        silence.set()
+        for failed in await asyncio.gather(*opening, return_exceptions=True):
+            assert isinstance(failed, DriverError) and failed.remedy

@@ -48,6 +48,7 @@ def platform_status(
         "running_revision": config.running_revision,
         "attempted_revision": config.attempted_revision,
         "locked_until": config.locked_until,
+        "config": {"freshness": config.freshness},
         "affiliation": _affiliation(file.enterprise),
         "version": status.version,
         "time": status.time,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -83,6 +84,7 @@ class ControlSource(Protocol):
     def standing(self) -> Standing: ...
     @property
     def locked(self) -> bool: ...
+    def trust_problem(self) -> str: ...
 
 
 class Rooms(Protocol):
@@ -127,6 +129,7 @@ class Snapshot:
         self._stats = Stats(bytes=0, samples=0, oldest=None, bytes_written=0)
         self._digests: DigestStatus | None = None
         self._ledger: dict[str, LossStatus] = {}
+        self._trust_problem = ""
         self._streams: dict[str, tuple[dict[str, int], int]] = {}
         """By audience: digests by state, and when the last one was accepted."""
 
@@ -139,6 +142,7 @@ class Snapshot:
         """Ask the store. Raises StoreUnavailable."""
         rooms, store = self._rooms, self._rooms.store
         now = rooms.clock.now()
+        self._trust_problem = await asyncio.to_thread(rooms.control.trust_problem)
         self._stats = await store.stats()
         settled = [await store.last_settled(state) for state in ("accepted", "rejected")]
         self._digests = digest_status(await store.digest_counts(), await store.last_digest(), *settled)
@@ -211,6 +215,7 @@ class Snapshot:
             running_revision=standing.running,
             attempted_revision=standing.attempted,
             locked_until=iso(standing.locked_until_us) if self._rooms.control.locked else None,
+            trust_problem=self._trust_problem,
         )
 
     def latest(self) -> Iterator[LatestValue]:

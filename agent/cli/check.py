@@ -49,8 +49,17 @@ def main(arguments: Sequence[str]) -> int:
 
     configuration = load(options.config)
     devices = _chosen(configuration, options) if options.connect else ()
-    print(summary(configuration, (*configuration.warnings, *port_warnings(configuration))))
+    doubts = (*configuration.warnings, *port_warnings(configuration), *_trust_warnings(configuration))
+    print(summary(configuration, doubts))
     return asyncio.run(_connect(configuration, devices, options.trust, within_s)) if options.connect else 0
+
+
+def _trust_warnings(configuration: Configuration) -> tuple[str, ...]:
+    remote = configuration.file.remote
+    if not (remote.allow and remote.trust_file) or remote.trust_path.exists():
+        return ()
+    text = f"remote.trust_file: {remote.trust_path} is missing, so no administrator is trusted"
+    return (f"{text}; put the administrators' list there, or correct the path",)
 
 
 def _seconds(parser: argparse.ArgumentParser, text: str) -> float:

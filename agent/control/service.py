@@ -233,6 +233,18 @@ class Control:
         named = bool(self._plant.configuration.file.remote.trust_file)
         return load_trust(self._trust_file, kept, self._gateway.enrolled_admins(), named=named)
 
+    def trust_problem(self) -> str:
+        """Why nothing that the platform sends can be taken, with the remedy; empty where it can, or is not meant to."""
+        file = self._plant.configuration.file
+        if file.platform is None or not file.remote.allow:
+            return ""
+        try:
+            trusted = self.trust().admins
+        except GongfuError as error:
+            return error.line()
+        remedy = f"put the administrators' list into {self._trust_file}, or gongfu-edge enroll --accept-admins"
+        return "" if trusted else f"no administrator is trusted → {remedy}"
+
     @property
     def _trust_file(self) -> Path:
         return self._plant.configuration.file.remote.trust_path

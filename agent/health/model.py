@@ -91,6 +91,10 @@ class ConfigStatus(_Part, frozen=True):
     attempted_revision: int = 0
     locked_until: str | None = None
     """The local engineer keeps the platform out until then."""
+    trust_problem: str = ""
+    """Why nothing that the platform sends can be taken; empty where it can, or is not meant to."""
+    freshness: Literal["unknown", "current", "stale"] = "unknown"
+    """Whether this is known to be the newest that the administrators signed; unknown where nobody vouches for it."""
 
 
 class LossStatus(_Part, frozen=True):

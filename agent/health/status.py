@@ -192,6 +192,8 @@ def judge(
         warnings.append(f"the platform rejected {digests.rejected} digests: {digests.last_rejection or 'no reason'}")
     if config.status == "FAILED":
         warnings.append(f"the last configuration failed: {config.last_error}")
+    if config.trust_problem:
+        warnings.append(f"nothing that the platform sends is taken: {config.trust_problem}")
     return Health(healthy=not reasons, reasons=tuple(reasons), warnings=tuple(warnings))
 
 

@@ -164,6 +164,36 @@ async def test_a_bundle_that_is_not_for_us_or_of_nobody_is_no_attempt(plant: Pla
         assert stands(agent.control) == ("FAILED", 0, 0) and agent.control.standing.newest == 0
 
 
+async def test_b1_a_trust_file_that_is_taken_away_trusts_nobody(plant: Plant) -> None:
+    (plant.config.parent / "admins.jwks").unlink()
+    async with running(plant) as agent:
+        accepted = {"keys": [plant.admin.jwk()], "threshold": 1}
+        agent.control._gateway = replace(agent.control._gateway, enrolled_admins=lambda: accepted)
+        refusal = await agent.control.offer(plant.bundle(7, plant.press(2)))
+        assert refusal is not None and refusal.code == "not_trusted" and "admins.jwks is missing" in refusal.text
+
+
+async def test_c_new_administrators_and_their_revision_are_kept_in_one_write(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Power that goes at any write of an offer leaves both or neither."""
+    new = Signer("new")
+    brought = {"keys": [plant.admin.jwk(), new.jwk()], "threshold": 1}
+    keep, kept = Journal.keep, []
+
+    def watched(journal: Journal, standing: Standing) -> None:
+        keep(journal, standing)
+        kept.append(journal.standing())
+
+    monkeypatch.setattr(Journal, "keep", watched)
+    async with running(plant) as agent:
+        assert await agent.control.offer(plant.bundle(7, plant.press(2), trust=brought)) is None
+    assert kept and all((each.newest >= 7) == (each.rotation is not None) for each in kept)
+    assert not (plant.journal.folder / "admins.jwks").exists()
+    async with running(plant) as agent:
+        assert [each.name for each in agent.control.trust().admins] == ["Li Wei", "new"]
+
+
 async def test_neither_a_replay_nor_a_downgrade_is_taken(plant: Plant) -> None:
     async with running(plant) as agent:
         await agent.control.offer(plant.bundle(7, plant.press(2)))

@@ -69,12 +69,14 @@ class Rules:
 
 class Excursion(msgspec.Struct, array_like=True):
     """``first``: its first reading, at ``begun``; ``gap``: us before it in which the path was not seen, ``idle``: since
-    that moved. ``seen``, ``since``: good us known at its last and first reading."""
+    that moved. ``seen``, ``since``: good us known at its last and first reading; ``left``: at the first one off the
+    path, of this excursion or of others just before."""
 
     first: float
     begun: int
     gap: int
     idle: int
+    left: int
     since: int
     value: float
     time: int
@@ -127,7 +129,7 @@ class Path(msgspec.Struct, array_like=True):
     def handed_on(self, seen: int) -> Path:
         """For the period that begins where ``seen`` good us were known of this one."""
         away = self.away and msgspec.structs.replace(
-            self.away, since=self.away.since - seen, seen=self.away.seen - seen
+            self.away, left=self.away.left - seen, since=self.away.since - seen, seen=self.away.seen - seen
         )
         return msgspec.structs.replace(self, seen=self.seen - seen, away=away)
 
@@ -280,7 +282,7 @@ class Follower:
             self._switch(path, turned, "rollovers", value, value, time, seen)
             return
         path.step = 0.0
-        path.away = Excursion(value, time, gap, time - path.moved, seen, value, time, seen)
+        path.away = Excursion(value, time, gap, time - path.moved, seen, seen, value, time, seen)
         self._rows = [(self._row, value)]
 
     def _accept(self, path: Path, time: int, value: float, seen: int, gap: int) -> None:
@@ -325,6 +327,8 @@ class Follower:
         self._events += 1
         usual = max(path.usual, path.step, path.first)
         own, gap = max(usual, away.usual), self._gap(time, seen, away.time, away.seen)
+        if value > away.value:  # it may have become faster all at once
+            own = max(own, min(away.first - path.value, proposals().counter_beyond * usual))
         back = self._fit(path.value, value, usual, away.gap + time - away.begun)
         on = self._fit(away.value, value, own, gap)
         nearer = on == _LOOSE and proposals().counter_usual * (value - path.value) <= value - away.value
@@ -337,10 +341,14 @@ class Follower:
             if value > path.value:
                 path.value, path.moved = value, time
             return
+        if not on and seen - away.left >= self.rules.patience:
+            self._give_up(time, value, seen)
+            return
         if not on:
             self.told["dips" if away.first < path.value else "spikes"] += 1
             gap = away.gap + time - away.begun
-            path.away = Excursion(value, time, gap, away.idle + time - away.begun, seen, value, time, seen)
+            idle = away.idle + time - away.begun
+            path.away = Excursion(value, time, gap, idle, away.left, seen, value, time, seen)
             self._rows = [(self._row, value)]
             return
         step = value - away.value
@@ -419,11 +427,10 @@ class Follower:
         self._switch(path, max(new, 0.0), "", value, value, time, seen)
 
     def _give_up(self, time: int, value: float, seen: int) -> None:
-        self.told["unexplained"] += not self.told["unexplained"]
-        assert self.path is not None
-        self.path.away = self.path.left = None
+        """It follows no path: what it counts is learned anew."""
+        self.told["unexplained"] += 1
         self._gained, self._base = self._total(), value
-        self.path.value, self.path.time, self.path.seen = value, time, seen
+        self.path = Path.at(value, time, seen)
 
 
 def _rounded(total: Floats, largest: float) -> Floats:

@@ -124,3 +124,17 @@ def test_what_a_gap_counted_is_measured_by_the_time_that_nobody_looked() -> None
 def test_what_turns_at_every_look_is_no_counter() -> None:
     found = seconds(*[float(each * 7919 % 65521) for each in range(5000)])
     assert not found.known
+
+
+def test_f1_a_machine_may_become_faster_all_at_once() -> None:
+    slow = [1000 + round(0.01 * each, 2) for each in range(30)]
+    found = seconds(*slow, *[slow[-1] + each for each in range(1, 30)])
+    assert (found.count, told(found)) == (29.29, {})
+
+
+def test_f1_what_never_comes_back_to_a_path_is_not_told_and_then_learned_anew() -> None:
+    slow = [1000 + round(0.0001 * each, 4) for each in range(30)]
+    fast: list[float | None] = [slow[-1] + each for each in range(1, 60)]
+    first, second = follow(History(looks=[*slow, *fast]), [60])[0]
+    assert told(first)["unexplained"] == 1 and first.count < 30
+    assert second.known and second.count == 29

@@ -291,3 +291,21 @@ async def test_a_full_disk_is_waited_for_and_strands_nobody(plant: Plant, monkey
         assert await agent.control.offer(plant.bundle(7, plant.press(2))) is None
         assert stands(agent.control) == ("APPLIED", 7, 7) and plant.journal.standing() == agent.control.standing
         assert not next(failing, "")
+
+
+async def test_an_attempt_that_ends_in_an_unforeseen_error_leaves_nothing_unproven_in_force(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(*_: object, **__: object) -> None:
+        raise OverflowError("which nobody foresaw")
+
+    monkeypatch.setattr(service, "probation", fails)
+    async with running(plant) as agent:
+        before = agent.configuration
+        with pytest.raises(OverflowError):
+            await agent.control.offer(plant.bundle(7, plant.press(2)))
+        assert agent.configuration is before and stands(agent.control) == ("FAILED", 0, 7)
+        assert agent.control.standing.last_error.startswith("crashed: ")
+        await until(lambda: value(agent, "press.pressure") == 1)
+        monkeypatch.undo()
+        assert await agent.control.offer(plant.bundle(8, plant.press(2))) is None

@@ -121,8 +121,10 @@ class Watching:
                 self._refuse(handle, node, time)
             else:
                 wanted.append(Wanted(handle, node, item.interval, self._queue(item), item.deadband))
+        # The first values of some may come while others are still being asked for.
+        self._audit.awaited[[item.handle for item in wanted]] = True
         made, refused = await self._subscription.monitor(wanted, self._facts.most_items)
-        self._audit.awaited[list(made)] = True
+        self._audit.awaited[list(refused)] = False
         for handle, one in made.items():
             self._ids[handle] = one.id
             self._sampling[handle] = max(one.sampling_s, self._items[handle].interval)

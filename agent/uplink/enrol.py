@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,14 @@ def enroll(
     }
     if encryption_key is not None:
         request["encryption_key"] = encryption_key
+    request["proof"] = identity.prove(
+        {
+            "token_hash": sha256(request["token"].encode()).hexdigest(),
+            "public_key": request["public_key"],
+            "encryption_key": request.get("encryption_key"),
+            "time": int(time.time()),
+        }
+    )
     headers = {"Content-Type": "application/json"}
     body = msgspec.json.encode(disclosure.enrolment(request))
     answer = transport.request_now("POST", "/enrollments", disclosure.headers(headers), body)

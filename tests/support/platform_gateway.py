@@ -145,6 +145,15 @@ class FakeGateway:
             self.id = answer.json["gateway_id"]
         return answer
 
+    def proof(self, token: str, encryption_key: Any, *, key: Any = None, **changes: Any) -> str:
+        """That this gateway asks to be enrolled with a token and an encryption key; ``changes`` replace claims."""
+        header = {"alg": "EdDSA", "typ": changes.pop("typ", "gongfu-enrolment")}
+        claims = {
+            "token_hash": hashlib.sha256(token.encode()).hexdigest(), "public_key": self.public_key,
+            "encryption_key": encryption_key, "time": int(self.clock()), **changes,
+        }  # fmt: skip
+        return jws.serialize_compact(header, json.dumps(claims).encode(), key or self.key, algorithms=["EdDSA"])
+
     def token(self, *, key: Any = None, header: dict[str, Any] | None = None, **changes: Any) -> str:
         """A bearer token; ``changes`` replace claims, None removes one."""
         claims = {

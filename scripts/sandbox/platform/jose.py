@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import binascii
+import hashlib
 import json
 import math
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from scripts.sandbox.platform.problems import Problem
 
 ALGORITHMS = (ALGORITHM, "Ed25519")
 """The name that the agent uses, and the fully specified one of RFC 9864 for the same thing."""
+PROOF = "gongfu-enrolment"
+"""``typ`` of the proof that an enrolment holds."""
 MAX_LIFETIME_S = 300
 LEEWAY_S = 30
 
@@ -71,6 +74,24 @@ def check_token(token: str, key: OKPKey, subject: str, audience: str, now: float
     if not isinstance(jti, str) or not 0 < len(jti) <= 128 or not jti.isascii():
         raise _refused("jti is missing or not of at most 128 ASCII characters")
     return BearerToken(jti, expires + LEEWAY_S)
+
+
+def check_proof(request: dict[str, Any], key: OKPKey) -> None:
+    """Verify that an enrolment was made by whoever has ``key``, for this token and these keys. Raises Problem 403.
+
+    Its time is not compared: a gateway that enrols may not know it. The token makes it worth nothing elsewhere.
+    """
+    proof = request["proof"]
+    try:
+        header = _protected_header(proof)
+        claims = json.loads(_verified(proof, key, None))
+    except (_NotVerified, ValueError, RecursionError) as error:
+        raise Problem("token-refused", f"proof: {error}") from error
+    token = hashlib.sha256(request["token"].encode("utf-8", "replace")).hexdigest()
+    told = claims if isinstance(claims, dict) and header.get("typ") == PROOF else {}
+    same = all(told.get(name) == request.get(name) for name in ("public_key", "encryption_key"))
+    if told.get("token_hash") != token or not same or type(told.get("time")) is not int:
+        raise Problem("token-refused", "proof is about another token or other keys")
 
 
 def key_id(token: str) -> str:

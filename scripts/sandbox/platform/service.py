@@ -80,6 +80,8 @@ class Platform:
     async def enroll(self, request: dict[str, Any]) -> dict[str, Any]:
         """Exchange a token for an identity; ``request`` fits the schema ``Enrollment``."""
         key = jose.import_public_key(request["public_key"])
+        if "proof" in request:
+            jose.check_proof(request, key)
         thumbprint = key.thumbprint()
         return await self.run(self._enroll, request, thumbprint, key.as_dict(private=False))
 
@@ -93,6 +95,8 @@ class Platform:
             if not token.used_by and token.expires < now:
                 raise Problem("token-refused", "the token has expired")
             known = self._store.gateway_by_key(thumbprint)
+            if known and known.encryption_key != (_encryption_key(request) or known.encryption_key):
+                _demand_proof(request)
             gateway_id = known.id if known else self.settings.assign_id(thumbprint)
             self._store.use_token(token.hash, thumbprint)
             self._store.put_gateway(
@@ -219,6 +223,12 @@ def _hash_token(token: str) -> str:
 def _encryption_key(request: dict[str, Any]) -> str:
     jwk = request.get("encryption_key")
     return json.dumps({name: jwk[name] for name in ("kty", "crv", "x")}) if jwk else ""
+
+
+def _demand_proof(request: dict[str, Any]) -> None:
+    """A public key is no secret: with a token, whoever has seen it could have secrets sealed for a key of theirs."""
+    if "proof" not in request:
+        raise Problem("token-refused", "a known gateway changes its encryption key only with a proof that it is it")
 
 
 def _text(value: str) -> str:

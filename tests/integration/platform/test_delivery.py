@@ -100,7 +100,9 @@ async def test_the_newest_encryption_key_is_kept_and_none_takes_it_away(tmp_path
     async with platform_with_gateway(tmp_path) as (running, gateway):
         kept = []
         for changes in ({}, {"encryption_key": first}, {"encryption_key": second}, {}):
-            assert (await gateway.enroll(**changes)).status == 201
+            token = await running.platform.make_token()
+            proof = gateway.proof(token, changes.get("encryption_key"))
+            assert (await gateway.enroll(token, proof=proof, **changes)).status == 201
             known = await running.platform.call(Store.gateway, gateway.id)
             assert known is not None
             kept.append(known.encryption_key and json.loads(known.encryption_key)["x"])

@@ -164,6 +164,8 @@ async def test_b8_a_platform_of_1_1_cannot_go_back_to_1_0(tmp_path: Path) -> Non
         await gateway.build(2)
         async with gateway.running(platform.url):
             await gateway.until_states("aa")
+        async with gateway.running(platform.url) as uplink:  # which shows its head, and ours is signed
+            await uplink.reconciled.wait()
         said = await refused(gateway, platform, {"seq": 9, "hash": LIE})
         assert "not signed" in said and await gateway.store.meta("chain_head") is None
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET
 
-from agent.core.bounds import MAX_BODY, MAX_HEADER, MAX_RETRY_AFTER_S, tidy
+from agent.core.bounds import MAX_BODY, MAX_ETAG, MAX_HEADER, MAX_RETRY_AFTER_S, tidy
 from agent.evidence.chain import GENESIS
 from agent.uplink.messages import HeadAnswer, Receipt, read
 
@@ -65,6 +65,12 @@ class Answer:
         if base is None:
             base = time.time_ns() // 1000
         return min(max(0.0, (until - base) / 1e6), LONGEST_RETRY_AFTER_S)
+
+    @property
+    def etag(self) -> str:
+        """The ``ETag``, fit to be sent back; empty where there is none that is."""
+        text = self._header("etag")
+        return text if text.isascii() and text.isprintable() and len(text) <= MAX_ETAG else ""
 
     def _header(self, name: str) -> str:
         text = self.headers.get(name, "").strip()

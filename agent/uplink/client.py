@@ -102,7 +102,7 @@ class Client:
             return None, etag if answer.status == 304 else ""
         if answer.status != 200:
             raise held_by(judge_failure(answer))
-        return answer.body, answer.headers.get("etag", "")
+        return answer.body, answer.etag
 
     async def prescriptions(self, etag: str) -> tuple[bytes | None, str]:
         """What is prescribed to this gateway: (list, its ETag); (None, ETag) when that is nothing new.
@@ -118,7 +118,7 @@ class Client:
             raise NotOffered
         if answer.status != 200:
             raise held_by(judge_failure(answer))
-        return answer.body, answer.headers.get("etag", "")
+        return answer.body, answer.etag
 
     def close(self) -> None:
         """Close the connection; the next request opens another."""

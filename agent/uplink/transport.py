@@ -228,6 +228,8 @@ class _Link:
 
             session = requests.Session()
             session.trust_env = False
+            # Else the library reads the whole body of a redirect, and unpacks it without end, though none is followed.
+            session.get_redirect_target = lambda resp: None  # type: ignore[method-assign]
             session.verify = self._ca_file or True
             if self._proxy:
                 session.proxies = {"http": self._proxy, "https": self._proxy}

@@ -18,6 +18,7 @@ import pytest
 from agent import app
 from agent.app import Agent
 from agent.backoff import Backoff
+from agent.buffer import housekeeping
 from agent.control import inbox, loop
 from agent.digest import service as digests
 from agent.health import progress
@@ -35,7 +36,7 @@ REACH_S = 0.25
 WHOLE_S = 14.0
 """For all injections; those that are most likely to differ come first."""
 QUICK = {
-    (app, "CLOCK_CHECK"): 0.02, (app, "HOUSEKEEPING"): 0.05, (app, "REFRESH"): 0.05, (app, "IDLE"): 0.05,
+    (app, "CLOCK_CHECK"): 0.02, (housekeeping, "EVERY_S"): 0.05, (app, "REFRESH"): 0.05, (app, "IDLE"): 0.05,
     (loop, "LOOK_S"): 0.02, (inbox, "LOOK_S"): 0.02, (digests, "LONGEST_WAIT"): 0.05, (digests, "RETRY_AFTER"): 0.05,
     (outbox, "IDLE_S"): 0.1, (reporter, "LOOK_S"): 0.05, (reporter, "FIRST_LOOK_S"): 0.05, (reporter, "GAP_S"): 0.05,
     (progress, "UNSUPERVISED_PERIOD_S"): 0.02,

@@ -220,10 +220,20 @@ def reload(config: Path) -> int:
 
 
 def _ask(here: _Here, action: Any, done: str, **details: int) -> int:
+    from agent.cli.progress import progress
     from agent.control.mailbox import Mailbox
 
     probation = float(here.local.file.remote.probation)
-    reply = Mailbox(here.journal.folder).ask(action, timeout_s=2 * probation + 60, **details)
+    proven = f"; it is proven by data for {probation:g} s" if action != "lock" else ""
+    try:
+        reply = Mailbox(here.journal.folder).ask(
+            action,
+            timeout_s=2 * probation + 60,
+            waiting=lambda seconds: progress(f"{action}: the agent is at it for {seconds:.0f} s{proven}"),
+            **details,
+        )
+    finally:
+        progress("")
     if reply.refusal:
         raise GongfuError(reply.refusal)
     print(done)

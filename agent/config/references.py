@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import grp
 import logging
+import os
 import stat
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +44,21 @@ def read_file(path: Path, limit: int) -> bytes:
     except FileNotFoundError:
         raise Absent(f"there is no file {path}", "create it, or correct the path") from None
     except PermissionError:
-        raise Unreadable(f"{path} may not be read", "give the agent's user the right to read it") from None
+        raise Unreadable(f"{path} may not be read", _who_may(path)) from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise Unreadable(f"{path} cannot be read ({reason})", "correct the path") from None
+
+
+def _who_may(path: Path) -> str:
+    """What somebody can do who may not read a file."""
+    found = next((each for each in (path, *path.parents) if os.access(each, os.F_OK)), path.anchor or ".")
+    status = Path(found).stat()
+    with suppress(KeyError):  # a group without a name
+        group = grp.getgrgid(status.st_gid).gr_name
+        if group != "root" and status.st_mode & stat.S_IRGRP:
+            return f"use sudo, or become a member of its group: sudo usermod -aG {group} YOU"
+    return "use sudo; where the agent itself may not: give its user the right to read it"
 
 
 class Resolver:

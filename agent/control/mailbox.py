@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -60,18 +61,28 @@ class Mailbox:
         """Tell whoever asked. Raises OSError."""
         write_atomically(self._reply, msgspec.json.encode(reply))
 
-    def ask(self, action: Action, *, revision: int = 0, until_us: int = 0, timeout_s: float = 120.0) -> Reply:
-        """Ask, and wait for the answer. Raises GongfuError when none comes."""
+    def ask(
+        self,
+        action: Action,
+        *,
+        revision: int = 0,
+        until_us: int = 0,
+        timeout_s: float = 120.0,
+        waiting: Callable[[float], None] = lambda seconds: None,
+    ) -> Reply:
+        """Ask, and wait for the answer; ``waiting`` is told now and then for how long. Raises GongfuError when none
+        comes."""
         request = Request(id=secrets.token_hex(8), action=action, revision=revision, until_us=until_us)
         try:
             make_folder(self._folder)
             write_atomically(self._request, msgspec.json.encode(request))
         except OSError as error:
             raise GongfuError(
-                f"{self._folder}: {error.strerror}", remedy="run this as root or as the agent's user"
+                f"{self._folder}: {error.strerror}", remedy="run this with sudo, or as the agent's user"
             ) from error
-        end = time.monotonic() + timeout_s
-        while time.monotonic() < end:
+        begun = time.monotonic()
+        while (waited := time.monotonic() - begun) < timeout_s:
+            waiting(waited)
             time.sleep(POLL_S)
             reply = self._read_reply()
             if reply is not None and reply.id == request.id:

@@ -63,7 +63,7 @@ class Platform:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        command = [*self._command, "--port", str(self.port), "--data", str(self.data)]
+        command = [*self._command, "--port", str(self.port), "--data", str(self.data), "--faults"]
         with subprocess.Popen(command, env=environment(), cwd=ROOT, stdout=subprocess.DEVNULL) as process:
             try:
                 eventually("the platform answers", lambda: fetch(f"{self.api}/gateways") is not None)

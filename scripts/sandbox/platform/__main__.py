@@ -17,7 +17,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from scripts.sandbox.platform.app import API, serve
-from scripts.sandbox.platform.service import make_token
+from scripts.sandbox.platform.service import Settings, make_token
 from scripts.sandbox.platform.store import Store
 from scripts.sandbox.platform.verify import verify_all
 
@@ -48,6 +48,7 @@ def main(arguments: Sequence[str]) -> int:
         parser.add_argument(
             "--admins", type=Path, metavar="JWKS", help="trust file of those who may sign configuration"
         )
+        parser.add_argument("--faults", action="store_true", help="for tests: faults may be switched on over HTTP")
         parser.add_argument("--make-token", type=int, default=0, metavar="N", help="print N one-time tokens first")
     if command == "token":
         parser.add_argument("--count", type=int, default=1)
@@ -75,7 +76,8 @@ async def _serve_until_stopped(options: Namespace) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with serve(options.data, host=options.host, port=options.port, url=_with_path(options.url)) as running:
+    settings, url = Settings(faults=options.faults), _with_path(options.url)
+    async with serve(options.data, host=options.host, port=options.port, url=url, settings=settings) as running:
         for _ in range(options.make_token):
             token = await running.platform.make_token(lifetime_s=options.token_lifetime, enterprise=options.enterprise)
             print(f"token {token}")

@@ -6,9 +6,11 @@ import ipaddress
 import json
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from agent.core.loopback import is_loopback
 from agent.uplink.contract import DIGEST_SCHEMA, OPENAPI, contract_file, examples
 from scripts.sandbox.platform import contract
 from scripts.sandbox.platform.intake import decompress, parse_json
@@ -21,6 +23,8 @@ MAX_BUNDLE = 1_000_000
 MAX_PAGE = 500
 SEQ = r"{seq:[1-9]\d{0,14}}"
 AUDIENCE = r"{audience:[a-z0-9][a-z0-9._-]{0,63}}"
+PASSED_ON = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
+"""Headers that proxies add."""
 SANDBOX_ONLY = frozenset({"/gateways"})
 """Paths below the base path that are no part of the contract."""
 
@@ -180,10 +184,19 @@ def matches(if_none_match: str, etag: str) -> bool:
 
 
 def only_loopback(request: web.Request) -> None:
-    """Refuse strangers what has no authentication. Raises Problem 403."""
+    """Refuse strangers what has no authentication. Raises Problem 403.
+
+    Behind a proxy on this machine everybody seems to come from it: what says that it was passed on, or asks for
+    another host's name, is a stranger's.
+    """
     try:
         local = ipaddress.ip_address(request.remote or "").is_loopback
     except ValueError:
         local = False
+    local = (
+        local
+        and is_loopback(urlsplit(f"//{request.host}").hostname or "")
+        and not any(each in request.headers for each in PASSED_ON)
+    )
     if not local:
         raise Problem("forbidden", "only from this machine")

@@ -47,8 +47,9 @@ def create_app(data_dir: Path, base_url: str, settings: Settings | None = None) 
     app.on_cleanup.append(_close)
     api.add_routes(app.router, API, PLATFORM)
     pages.add_routes(app.router, PLATFORM)
-    app.router.add_put("/sandbox/faults", _start_fault)
-    app.router.add_delete("/sandbox/faults", _stop_fault)
+    if settings.faults:
+        app.router.add_put("/sandbox/faults", _start_fault)
+        app.router.add_delete("/sandbox/faults", _stop_fault)
     return app
 
 

@@ -27,6 +27,8 @@ from scripts.sandbox.platform.problems import Problem
 from scripts.sandbox.platform.store import Gateway, Store
 
 T = TypeVar("T")
+MOST_VERIFYING = 4
+"""Bundles that are verified at the same moment."""
 
 
 class Runs(Protocol):
@@ -51,6 +53,7 @@ class Control:
         self._singly: set[tuple[str, str]] = set()
         self._changed: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._waiting: Counter[str] = Counter()
+        self._verifying = asyncio.Semaphore(MOST_VERIFYING)
 
     @property
     def _kept(self) -> ControlStore:
@@ -102,12 +105,17 @@ class Control:
 
     async def publish(self, data: bytes, *, for_all: bool = True) -> tuple[dict[str, Any], bool]:
         """Take a bundle; what is known of it now, and whether it is new. Raises Problem."""
-        offer, new = await self._platform.run(self._publish, data, for_all)
+        if self._verifying.locked():
+            raise Problem("busy", "other bundles are being verified", headers={"Retry-After": "5"})
+        # Anybody may hand in anything: what it costs to verify holds up neither the database nor many threads.
+        async with self._verifying:
+            admins = self.admins()
+            bundle = await asyncio.to_thread(read_bundle, data, admins)
+        offer, new = await self._platform.run(self._publish, bundle, admins, for_all)
         return await self._receipt(offer), new
 
-    def _publish(self, data: bytes, for_all: bool) -> tuple[Offer, bool]:
-        admins, now = self.admins(), self._platform.now()
-        bundle = read_bundle(data, admins)
+    def _publish(self, bundle: Bundle, admins: Admins, for_all: bool) -> tuple[Offer, bool]:
+        now = self._platform.now()
         known = next((each for each in self.offers() if each.stored.hash == bundle.hash), None)
         if known is None:
             try:

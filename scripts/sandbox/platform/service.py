@@ -35,6 +35,8 @@ class Settings:
     max_compressed: int = 2_000_000
     max_digest: int = 8_000_000
     max_json: int = 256_000
+    faults: bool = False
+    """Whether faults may be switched on over HTTP, by anybody on this machine: for tests alone."""
     clock: Callable[[], float] = time.time
     assign_id: Callable[[str], str] = jose.own_id
     """Key thumbprint → gateway id. By default the id that the gateway calls itself before enrolment."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from scripts.sandbox.platform import FAULT_KINDS
+from scripts.sandbox.platform import FAULT_KINDS, Settings
 from tests.support.platform_gateway import FakeGateway, platform_with_gateway, until
 
 
@@ -75,8 +75,24 @@ async def test_L24_swallowed_bytes_are_neither_answered_nor_stored(tmp_path: Pat
         assert (await gateway.deliver()).status == 201
 
 
-async def test_faults_are_switched_over_http_on_loopback(tmp_path: Path) -> None:
+async def test_b11_without_the_switch_for_tests_nobody_switches_faults(tmp_path: Path) -> None:
     async with platform_with_gateway(tmp_path) as (running, gateway):
+        assert await _switch(gateway, running.root + "/sandbox/faults", {"kind": "unavailable"}) in (404, 405)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"X-Forwarded-For": "192.0.2.1"}, {"Forwarded": "for=192.0.2.1"}, {"Via": "1.1 proxy"}, {"Host": "evil.example"}],
+)
+async def test_b11_behind_a_proxy_on_this_machine_nobody_is_local(tmp_path: Path, headers: dict[str, str]) -> None:
+    async with platform_with_gateway(tmp_path, settings=Settings(faults=True)) as (running, gateway):
+        for method, path in (("PUT", "/sandbox/faults"), ("DELETE", "/sandbox/faults"), ("GET", "/api/v1/gateways")):
+            async with gateway.session.request(method, running.root + path, headers=headers, json={}) as response:
+                assert response.status == 403
+
+
+async def test_faults_are_switched_over_http_on_loopback(tmp_path: Path) -> None:
+    async with platform_with_gateway(tmp_path, settings=Settings(faults=True)) as (running, gateway):
         url = running.root + "/sandbox/faults"
         async with gateway.session.put(url, json={"kind": "unavailable", "seconds": 60, "retry_after": 2}) as response:
             assert response.status == 204

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from agent.config.model import Device, DigestSection, FileSection, Secret, Tag
+from drivers.contract import Point
 
 VERSION = 1
 
@@ -94,7 +95,13 @@ def _tag(tag: Tag) -> tuple[Any, ...]:
         tag.kind,
         tag.rollover,
         tag.sensitivity,
+        # Keys that came later: a tag that does not use them keeps what it had.
+        *((point.scale_register, point.factors, point.block) if _later(point) else ()),
     )
+
+
+def _later(point: Point) -> bool:
+    return bool(point.scale_register or point.factors or point.block)
 
 
 def _number(value: float) -> str:

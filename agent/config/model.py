@@ -195,6 +195,12 @@ class TagSection(_Section, frozen=True):
     rollover: float | None = None
     length: int = 0
     count: int = 1
+    scale_register: str = ""
+    """Address of a power of ten that is read with the value, in one request."""
+    scale_tag: str = ""
+    """The same, as the name of a tag of the same device."""
+    block: str = ""
+    """``holding:40327+10``: what has to be read as a whole for the value to be right."""
     sensitivity: Literal[1, 2, 3] = 1
 
 

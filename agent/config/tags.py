@@ -13,6 +13,8 @@ from functools import lru_cache
 from math import nan
 from typing import Any
 
+import msgspec
+
 from agent.config.convert import BAD, missing
 from agent.config.model import Tag, TagKind, TagSection
 from agent.config.problems import Place, Problems, show
@@ -105,10 +107,13 @@ def make_tags(
     """Points and tags of a device. ``interval``: seconds, for tags without their own. ``room``: most tags, of the
     ``most`` that there may be."""
     result = TagList()
+    addresses = {each.values.get("name"): each.values.get("address") for each in merged}
     for each in merged:
         section = _section(each, problems)
         if section is None:
             continue
+        if section.scale_tag:
+            section = _with_scale(section, addresses.get(section.scale_tag), each, problems)
         if isinstance(each.place, tuple):  # a table's rows have a line and no path
             result.inline.append(section)
         if len(result.tags) + section.count > room:
@@ -123,6 +128,19 @@ def make_tags(
             break
         _expand(device, interval, section, each, result)
     return result
+
+
+def _with_scale(tag: TagSection, address: Any, merged: Merged, problems: Problems) -> TagSection:
+    """The tag with the register in the place of the tag that holds its scale."""
+    if tag.scale_register:
+        problems.add(merged.place_of("scale_tag"), "goes without scale_register", "remove one of them")
+    elif not isinstance(address, str):
+        problems.add(
+            merged.place_of("scale_tag"), f"the device has no tag {show(tag.scale_tag)}", "name a tag of the device"
+        )
+    else:
+        return msgspec.structs.replace(tag, scale_register=address)
+    return tag
 
 
 def _section(merged: Merged, problems: Problems) -> TagSection | None:
@@ -185,6 +203,8 @@ def _expand(device: str, interval: float, tag: TagSection, merged: Merged, resul
             element=element,
             order=tag.order,
             length=tag.length,
+            scale_register=tag.scale_register,
+            block=tag.block,
             scale=tag.scale,
             offset=tag.offset,
             invalid=invalid,

@@ -130,7 +130,8 @@ def plan(spans: Iterable[Span], cost: Cost, learned: Learned, alone: Collection[
     """Requests that cover every span which is not missing, at the least cost.
 
     No request is larger than allowed, splits a span, covers a missing span or gap, crosses a border,
-    or costs more than asking for its spans one by one. Spans that are ``alone`` are requests of their own.
+    or costs more than asking for its spans one by one. Spans that are ``alone`` are requests of their own, and
+    no other reads across them.
     """
     by_table: dict[int, list[Span]] = {}
     single: list[Request] = []
@@ -142,19 +143,21 @@ def plan(spans: Iterable[Span], cost: Cost, learned: Learned, alone: Collection[
         else:
             by_table.setdefault(span.function, []).append(span)
     return single + [
-        request for function in by_table for request in _Table(function, cost, learned).requests(by_table[function])
+        request
+        for function in by_table
+        for request in _Table(function, cost, learned, alone).requests(by_table[function])
     ]
 
 
 class _Table:
     """Planning within one table."""
 
-    def __init__(self, function: int, cost: Cost, learned: Learned) -> None:
+    def __init__(self, function: int, cost: Cost, learned: Learned, alone: Collection[Span]) -> None:
         self._cost = cost
         self._limit = min(cost.limit(function), learned.limits.get(function, 65536))
         self._borders = sorted(learned.borders.get(function, ()))
         holes = sorted(
-            (span.start, span.end) for span in (*learned.missing, *learned.gaps) if span.function == function
+            (span.start, span.end) for span in (*learned.missing, *learned.gaps, *alone) if span.function == function
         )
         self._hole_starts = [start for start, _ in holes]
         self._reach = list(accumulate((end for _, end in holes), max))

@@ -207,6 +207,9 @@ def _check_point(point: Point) -> Iterator[Problem]:
         parse(point.address)
     except AddressError as error:
         yield Problem(error.field, str(error), error.remedy, point.index)
+    for key in ("scale_register", "block"):
+        if getattr(point, key):
+            yield Problem(key, "goes with registers, not with nodes", f"remove {key}", point.index)
     if point.type and point.type not in TYPES:
         yield Problem(
             "type",

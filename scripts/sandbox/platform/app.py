@@ -38,7 +38,7 @@ def create_app(data_dir: Path, base_url: str, settings: Settings | None = None) 
     settings = settings or Settings()
     app = web.Application(
         client_max_size=settings.max_compressed,
-        middlewares=[_headers, _problems, _faults],
+        middlewares=[_headers, _problems, _pages_are_local, _faults],
         # The body arrives as it was sent: decompression has its own limit in intake.py.
         handler_args={"auto_decompress": False},
     )
@@ -92,6 +92,14 @@ def _answer(problem: Problem) -> web.Response:
         text=json.dumps(problem.body()),
         content_type="application/problem+json",
     )
+
+
+@web.middleware
+async def _pages_are_local(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """They show every plant, and know no login: they are for this machine. The contract's files are for everybody."""
+    if not request.path.startswith(API + "/") and not request.path.endswith(".json"):
+        api.only_loopback(request)
+    return await handler(request)
 
 
 @web.middleware

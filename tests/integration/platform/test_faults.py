@@ -86,7 +86,12 @@ async def test_b11_without_the_switch_for_tests_nobody_switches_faults(tmp_path:
 )
 async def test_b11_behind_a_proxy_on_this_machine_nobody_is_local(tmp_path: Path, headers: dict[str, str]) -> None:
     async with platform_with_gateway(tmp_path, settings=Settings(faults=True)) as (running, gateway):
-        for method, path in (("PUT", "/sandbox/faults"), ("DELETE", "/sandbox/faults"), ("GET", "/api/v1/gateways")):
+        for method, path in (
+            ("PUT", "/sandbox/faults"),
+            ("DELETE", "/sandbox/faults"),
+            ("GET", "/api/v1/gateways"),
+            ("GET", "/"),
+        ):
             async with gateway.session.request(method, running.root + path, headers=headers, json={}) as response:
                 assert response.status == 403
 

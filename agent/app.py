@@ -33,8 +33,8 @@ from agent.control.prescriptions import Prescriptions, shown
 from agent.control.secrets import EncryptionKey, HidesSecrets
 from agent.control.service import Control, Gateway, compose
 from agent.core.bounded import left_behind
+from agent.core.high_water import MARK, HighWater, read_mark
 from agent.core.supervision import ComponentSnapshot, Supervision
-from agent.digest.schedule import HIGH_WATER
 from agent.digest.service import DigestService
 from agent.errors import GongfuError
 from agent.evidence.identity import Identity
@@ -77,8 +77,9 @@ async def run(local: Configuration) -> None:
         for handler in logging.getLogger().handlers:
             handler.addFilter(HidesSecrets(key))
         configuration, _ = compose(local, journal, decrypt=key.decrypt)
-        async with _open_store(configuration, data_dir) as store:
-            agent = await Agent.build(configuration, store, data_dir, journal, key, reload)
+        clock = Clock()
+        async with _open_store(configuration, data_dir, clock) as store:
+            agent = await Agent.build(configuration, store, data_dir, journal, key, reload, clock)
             await agent.run(stop)
     if left := left_behind():
         # They would keep the loop, and with it the process, from ending. Everything is on disk.
@@ -88,10 +89,13 @@ async def run(local: Configuration) -> None:
 
 
 @asynccontextmanager
-async def _open_store(configuration: Configuration, data_dir: Path) -> AsyncIterator[Store]:
+async def _open_store(configuration: Configuration, data_dir: Path, clock: Clock) -> AsyncIterator[Store]:
     section = configuration.file.buffer
     store = await Store.open(
-        data_dir / "buffer.db", max_bytes=int(section.max_size), retention_us=int(section.retention * 1e6)
+        data_dir / "buffer.db",
+        max_bytes=int(section.max_size),
+        retention_us=int(section.retention * 1e6),
+        now=clock.now,
     )
     try:
         yield store
@@ -151,6 +155,7 @@ class Agent:
         self._corrections: list[Correction] = []
         """Of the clock, not kept yet."""
         self._was_trusted = False
+        self._mark = HighWater(clock)
 
     @classmethod
     async def build(
@@ -161,13 +166,14 @@ class Agent:
         journal: Journal,
         key: EncryptionKey,
         reload: asyncio.Event,
+        clock: Clock | None = None,
     ) -> Agent:
         """Load the identity, take the next clock epoch, make the devices; nothing connects yet."""
         identity = Identity.load_or_create(data_dir / "identity")
-        epoch = int(await store.meta("clock_epoch") or 0) + 1
-        await store.set_meta("clock_epoch", str(epoch))
-        high_water = int(await store.meta(HIGH_WATER) or 0)
-        clock = Clock(epoch=epoch, high_water_us=high_water)
+        clock = clock or Clock()
+        clock.epoch = int(await store.meta("clock_epoch") or 0) + 1
+        clock.not_before_us = max(clock.not_before_us, read_mark(await store.meta(MARK)))
+        await store.set_meta("clock_epoch", str(clock.epoch))
         agent = cls(configuration, store, identity, clock, journal, key, reload)
         await agent._make_devices()
         return agent
@@ -299,6 +305,8 @@ class Agent:
                 while self._corrections:
                     await self._note_correction(self._corrections[0])
                     self._corrections.pop(0)
+                if (mark := self._mark.moved()) is not None:
+                    await self.store.set_meta(MARK, str(mark))
             except GongfuError as error:  # the disk fails: again when it works
                 log.debug("correction of the clock not kept yet: %s", error)
             if self.clock.trusted and not self._was_trusted:

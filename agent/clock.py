@@ -2,7 +2,7 @@
 
 Stamps come from the boot-time clock plus an offset. While nobody vouches for it, the offset is that of the system
 clock at start, and what it stamped can be moved: a correction starts a new *epoch*, and the samples of an epoch that
-was not trusted are re-stamped. Within an epoch stamps never go back.
+was not trusted are re-stamped. Within an epoch stamps grow: what NTP slews is made up for gently.
 
 Who may teach this clock, within which bounds, and what may be done under which trust: docs/time.md.
 """
@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 
 BUILD_US = 1_793_491_200_000_000
 """2026-11-01, moved on with each release: before this program was made it cannot be."""
-LATEST_US = 4_102_444_800_000_000
-"""2100-01-01: no gateway of today lives to see it, and every calendar can still reckon with it."""
+LATEST_US = BUILD_US + 30 * 366 * 86_400_000_000
+"""No gateway of today lives to see it, and every calendar can still reckon with it."""
 STEP_US = 1_000_000
 """A system clock that moved further than this against the boot-time clock was stepped."""
 DATE_TOLERANCE_US = 5_000_000
@@ -31,8 +31,10 @@ FAR_US = 86_400_000_000
 """A platform that moves the clock further ahead than this must be heard twice."""
 CONFIRM_US = 60_000_000
 """So long after the first answer, at least, comes the one that confirms it."""
-DRIFT = 0.001
-"""A clock that nobody disciplines loses or gains no more than this share of the time; crystals are ten times better."""
+DRIFT_PART = 10_000
+"""A clock that nobody disciplines loses or gains no more than one part in so many."""
+SLEW_PART = 100
+"""Small differences are made up for at one part in so many."""
 _TIME_ERROR = 5
 
 
@@ -80,7 +82,7 @@ def boottime_us() -> int:
 
 
 class Clock:
-    """The agent's only source of time. Cheap: ``now`` is an addition and a comparison.
+    """The agent's only source of time. Cheap: ``now`` is two additions.
 
     ``high_water_us``: the newest time that was vouched for in an earlier life; only NTP may say that it is earlier.
     ``built_us``: nobody may say that it is before that.
@@ -100,10 +102,12 @@ class Clock:
         self._monotonic_us = monotonic_us
         self._synchronised = synchronised
         self._built_us = built_us
-        self._floor_us = min(max(built_us, high_water_us), LATEST_US)
-        self._base_us = self._seen_base_us = system_us() - monotonic_us()
-        self._agreed_us = self._epoch_from_us = monotonic_us()
-        self._latest_us = 0
+        self.not_before_us = min(max(built_us, high_water_us), LATEST_US)
+        """A time that is past, and that a platform cannot go back behind (UTC microseconds)."""
+        self._slewed_from_us = self._agreed_us = self._epoch_from_us = monotonic_us()
+        self._slew_us = 0
+        """Still to be made up for when :attr:`_slewed_from_us` was."""
+        self._base_us = self._seen_base_us = system_us() - self._slewed_from_us
         self._claim: _Claim | None = None
         self._corrections: list[Correction] = []
         self.epoch = epoch
@@ -129,9 +133,8 @@ class Clock:
 
     def now(self) -> int:
         """UTC microseconds."""
-        # Where NTP slews backwards, stamps stand still until it has caught up: none lies before the one before it.
-        self._latest_us = max(self._latest_us, self._monotonic_us() + self._base_us)
-        return self._latest_us
+        mono = self._monotonic_us()
+        return mono + self._base_us + (self._slewed(mono) if self._slew_us else 0)
 
     def monotonic(self) -> float:
         """Seconds of a clock that is never set, and goes on in a suspended machine; for pacing and durations."""
@@ -142,30 +145,35 @@ class Clock:
 
         Returns whether it is to be confirmed: by an answer on another connection, a minute later.
         """
-        if self._disciplined or not self._floor_us <= utc_us <= LATEST_US:
+        if self._disciplined or not self.not_before_us <= utc_us <= LATEST_US:
             return False
-        now = self.now()
-        shift, mono = utc_us - now, self._monotonic_us()
-        allowed = DATE_TOLERANCE_US + int(DRIFT * (mono - self._agreed_us) if self.trusted else 0)
-        if abs(shift) <= allowed:
-            if not self.trusted:
-                self.source = "platform"
-            elif abs(shift) > DATE_TOLERANCE_US:
-                self._correct(shift, "platform")
-            self._agreed_us, self._claim = mono, None
-            return False
-        if self.trusted or shift > FAR_US:
+        shift, mono = utc_us - self.now(), self._monotonic_us()
+        if self.trusted:
+            self._follow_drift(shift, mono)
+        elif shift > FAR_US:
             return self._claimed(utc_us - mono, mono)
-        self._correct(shift, "platform")
+        elif abs(shift) > DATE_TOLERANCE_US:
+            self._correct(shift, "platform")
+        else:
+            self.source, self._agreed_us, self._claim = "platform", mono, None
         return False
+
+    def _follow_drift(self, shift_us: int, mono: int) -> None:
+        # Trusted: no word steps it any more. But without NTP a crystal drifts, for years.
+        drifted = (mono - self._agreed_us) // DRIFT_PART
+        if abs(shift_us) <= DATE_TOLERANCE_US:
+            self._agreed_us = mono
+        elif abs(shift_us) <= DATE_TOLERANCE_US + drifted:
+            self._slew(max(-drifted, min(shift_us, drifted)), mono)
+            self._agreed_us = mono
 
     def _claimed(self, base_us: int, mono: int) -> bool:
         """A word that would move much: believed when it is said again later, and nothing else was said meanwhile."""
         claim = self._claim
-        if claim is None or abs(base_us - claim.base_us) > DATE_TOLERANCE_US + DRIFT * (mono - claim.heard_us):
+        if claim is None or abs(base_us - claim.base_us) > DATE_TOLERANCE_US + (mono - claim.heard_us) // DRIFT_PART:
             self._claim = _Claim(base_us, mono)
         elif mono - claim.heard_us >= CONFIRM_US:
-            self._correct(base_us - self._base_us, "platform")
+            self._correct(base_us + mono - self.now(), "platform")
             return False
         return True
 
@@ -175,15 +183,15 @@ class Clock:
         base = self._system_us() - mono
         stepped = abs(base - self._seen_base_us) > STEP_US
         self._seen_base_us = base
-        shift = base - self._base_us
+        shift = base - self._base_us - self._slewed(mono)
         self._disciplined = self._vouched_by_kernel()
         if self._disciplined:
             if abs(shift) > STEP_US:
                 self._correct(shift, "ntp")
             else:
                 self.source = "ntp"
-                self._base_us += shift  # NTP slews: follow it; a step is handled above
-        elif self.source == "none" and stepped and self._floor_us <= base + mono <= LATEST_US:
+                self._slew(shift, mono)
+        elif self.source == "none" and stepped and self.not_before_us <= base + mono <= LATEST_US:
             # Somebody set the clock by hand. Nobody vouches for either; the newer word counts.
             self._correct(shift, "none")
 
@@ -196,13 +204,23 @@ class Clock:
         # A time server can be wrong, too. Not before the program was made, and not beyond any calendar.
         return self._synchronised() and self._built_us <= self._system_us() <= LATEST_US
 
+    def _slewed(self, mono: int) -> int:
+        done = (mono - self._slewed_from_us) // SLEW_PART
+        return min(done, self._slew_us) if self._slew_us > 0 else -min(done, -self._slew_us)
+
+    def _slew(self, shift_us: int, mono: int) -> None:
+        """Make up for a difference from now on, instead of what is still to be made up for."""
+        self._base_us += self._slewed(mono)
+        self._slewed_from_us, self._slew_us = mono, shift_us
+
     def _correct(self, shift_us: int, source: str) -> None:
         restamp = not self.trusted and source != "none"
         self._corrections.append(Correction(self.epoch, shift_us, source, restamp))
         log.warning("clock corrected by %.1f s (%s)", shift_us / 1e6, source)
+        mono = self._monotonic_us()
+        self._slew(0, mono)
         self._base_us += shift_us
-        self._latest_us = 0
-        self._agreed_us = self._epoch_from_us = self._monotonic_us()
+        self._agreed_us = self._epoch_from_us = mono
         self._claim = None
         self.source = source
         self.epoch += 1

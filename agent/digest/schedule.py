@@ -10,6 +10,7 @@ from typing import Protocol
 
 from agent.buffer.records import DigestRecord, Event, Loss, Place
 from agent.buffer.room import FOREVER
+from agent.core.high_water import MARK, read_mark
 from agent.digest.chain import head_ahead
 from agent.digest.rollups import PERIOD
 from agent.digest.spans import RANK, Rolled, due
@@ -18,10 +19,6 @@ from agent.evidence.head import HeadNote
 
 log = logging.getLogger(__name__)
 
-HIGH_WATER = "digest_high_water"
-"""Newest time at which the agent was seen running; a clock that is behind it and not trusted is wrong."""
-HIGH_WATER_STEP = 600_000_000
-"""It is written down in steps of ten minutes: each is a write to a card that wears out."""
 RESUME = "digest_resume"
 """Where digests go on after the last one turned out to lie far in the future: ``seq:start``, with that one's seq."""
 LATE = "digest_late_noted"
@@ -33,6 +30,8 @@ FLOOR_US = 1_704_067_200_000_000
 """2024-01-01: before this software existed; a board without a battery starts in 1970."""
 _MOST_BEHIND = 500
 """Digests of spans behind one period: a day, a week, a month, and as many shifts as there are machines at most."""
+_MOST_CLOSED = 10_000
+"""Digests that are looked through for the newest one whose time makes sense."""
 UNVOUCHED_GAP = DAY
 """A clock that nobody vouches for and that is further ahead of the last digest than this may be wrong: digests wait."""
 UNVOUCHED_WAIT_S = 3600.0
@@ -94,9 +93,9 @@ class Schedule:
         self._holding = False
 
     async def plausible(self) -> bool:
-        """Whether a period may be closed by this clock; remembers the time when it may."""
+        """Whether a period may be closed by this clock."""
         now = self._clock.now()
-        high = int(await self._store.meta(HIGH_WATER) or FLOOR_US)
+        high = max(read_mark(await self._store.meta(MARK)), FLOOR_US)
         good = self._clock.trusted or (now >= high and not await self._is_unexplained(now))
         if good == self._holding:
             self._holding = not good
@@ -105,10 +104,6 @@ class Schedule:
             else:
                 why = f"it was {iso(high)} already" if now < high else "nobody vouches for so long an absence"
                 log.warning("the clock says %s, but %s; digests wait for a trusted clock", iso(now), why)
-        # Only a time that somebody vouches for: a wrong one must not be remembered as the newest for ever. And NTP
-        # may find that what was vouched for before was wrong.
-        if self._clock.trusted and not 0 <= now - high <= HIGH_WATER_STEP:
-            await self._store.set_meta(HIGH_WATER, str(now))
         return good
 
     async def _is_unexplained(self, now: int) -> bool:
@@ -228,7 +223,9 @@ class Schedule:
                 await self._store.add_loss(Loss(now, last.end, "late_data"))
                 log.warning("digests were closed up to %s by a fast clock; they go on from there", iso(last.end))
             return last.end
-        start = self._windows.start_of(now)
+        # What is closed stays closed: behind the newest period that ended before the nonsense began.
+        ends = [each.end for each in await self._store.places(_MOST_CLOSED) if each.kind == PERIOD]
+        start = max([self._windows.start_of(now), *(end for end in ends if end <= now + MOST_AHEAD)])
         await self._store.set_meta(RESUME, f"{last.seq}:{start}")
         log.warning("digest %d ends in %s, which is nonsense; digests go on from %s",
                     last.seq, iso(last.end), iso(start))  # fmt: skip

@@ -91,30 +91,30 @@ class _Watch:
         wanted = {*before, *self._renewed}
         self._wanted = {device.name for device in new.devices if device.enabled and device.name in wanted}
         self._tags = tuple(sorted(change.tags))
-        self._good_at: dict[str, int] = {}
-        """When each changed tag was good last (UTC microseconds)."""
+        self._good_at: dict[str, float] = {}
+        """When each changed tag was seen to be good last (seconds of the event loop)."""
 
     def look(self) -> None:
         """Note which of the changed tags are good now."""
-        tags = set(self._tags)
+        tags, seen = set(self._tags), asyncio.get_running_loop().time()
+        now = self._plant.now()  # before what is looked at, which is then no older than it seems
+        scans = {each.name: each.latency_s for each in self._plant.devices()}
         for each in self._plant.latest() if tags else ():
-            if each.series in tags and each.value is not None and each.time_us >= self._began_us:
-                self._good_at[each.series] = each.time_us
+            if each.series not in tags or each.value is None:
+                continue
+            patience = _patience_us(self._intervals[each.series], scans.get(each.series.partition(".")[0], 0.0))
+            if each.time_us >= max(self._began_us, now - patience):
+                self._good_at[each.series] = seen
 
     def unproven(self) -> list[str]:
         """The changed tags that were never good, or are not any more."""
-        now = self._plant.now()
-        scans = {each.name: each.latency_s for each in self._plant.devices()}
-        return [
-            name
-            for name in self._tags
-            if now - self._good_at.get(name, 0)
-            > _patience_us(self._intervals[name], scans.get(name.partition(".")[0], 0.0))
-        ]
+        since = asyncio.get_running_loop().time() - LEAST_GRACE_S
+        return [name for name in self._tags if self._good_at.get(name, float("-inf")) < since]
 
     def silent(self) -> list[DeviceSnapshot]:
         """The devices that do not deliver, or not any more."""
-        return [each for each in self._plant.devices() if each.name in self._wanted and not self._delivers(each)]
+        now = self._plant.now()
+        return [each for each in self._plant.devices() if each.name in self._wanted and not self._delivers(each, now)]
 
     def grace_s(self) -> float:
         """How long to wait for what is silent or unproven at the end."""
@@ -122,11 +122,11 @@ class _Watch:
         waits += [self._intervals[name] for name in self.unproven()]
         return min(MOST_GRACE_S, max(LEAST_GRACE_S, PATIENCE * max(waits, default=0.0)))
 
-    def _delivers(self, device: DeviceSnapshot) -> bool:
+    def _delivers(self, device: DeviceSnapshot, now_us: int) -> bool:
         shortest = self._shortest.get(device.name)
         if shortest is None:  # without tags it has nothing to deliver
             return True
-        since = self._plant.now() - _patience_us(shortest, device.latency_s)
+        since = now_us - _patience_us(shortest, device.latency_s)
         if device.name in self._renewed:
             since = max(since, self._began_us)
         return device.state in _DELIVERS and device.good > 0 and device.last_good_us >= since

@@ -56,7 +56,7 @@ async def test_a_good_revision_is_applied_and_a_wrong_register_map_refused(tmp_p
                 while platform.platform.control.waiting(site.id) != 1:  # noqa: ASYNC110 - told by no event
                     await asyncio.sleep(0.05)
             history = await site.here("config", "history")
-            assert "Wang Wei" in history and reason in history
+            assert "Wang Wei" in history and "dry_run_failed: press.pressure: 2 → nothing" in history
 
 
 async def test_a_crash_on_probation_ends_with_the_old_configuration_and_says_so(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import time
 from collections.abc import Awaitable, Callable, Hashable, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,8 +34,6 @@ log = logging.getLogger(__name__)
 
 SWITCH_BACK_S = 5.0
 """Between tries to go back when the disk does not even allow that."""
-NOTE_EVERY_S = 600.0
-"""Bundles that are refused are written down so often at most."""
 MOST_REPORTED = 200
 """Lines of a dry run that are kept."""
 
@@ -149,7 +146,6 @@ class Control:
         self._busy = asyncio.Lock()
         self._keeping = asyncio.Lock()
         self._held: bytes | None = None
-        self._noted_at = float("-inf")
         self._standing = journal.standing()
         self.changed = asyncio.Event()
         """Set when :attr:`standing` has changed; whoever waits for it clears it."""
@@ -268,20 +264,10 @@ class Control:
         """A bundle that came to nothing before it was an attempt."""
         if self._standing.last_error != refusal.line():
             log.warning("configuration from the platform: %s", refusal.line())
-        changes: dict[str, Any] = {"last_error": refusal.line(), "told": self._told(refusal), "attempted_hash": name}
-        standing = msgspec.structs.replace(self._standing, state="FAILED", by_engineer=False, **changes)
-        if standing == self._standing:
-            return refusal
-        # Whoever offers one bad bundle after the other shall not wear the disk out: the newest word is kept now and
-        # then, for what is forgotten by a restart is offered and refused again.
-        now = time.monotonic()
-        if now - self._noted_at >= NOTE_EVERY_S:
-            await self._update(state="FAILED", by_engineer=False, **changes)
-            self._noted_at = now
-            return refusal
-        async with self._keeping:
-            self._standing = msgspec.structs.replace(self._standing, state="FAILED", by_engineer=False, **changes)
-        self.changed.set()
+        # The same word of the same bundle is no write, and who offers bad ones is asked less and less.
+        told = self._told(refusal)
+        line = refusal.line()
+        await self._update(state="FAILED", last_error=line, told=told, attempted_hash=name, by_engineer=False)
         return refusal
 
     # -- from the local engineer ----------------------------------------------------------------------

@@ -422,8 +422,10 @@ class Follower:
         """The readings are where they were before an excursion that was believed: what it counted is taken off."""
         new = value - left.value - (left.credit + (path.value - left.since))
         self.told["dips" if left.since < left.value else "spikes"] += 1
-        if new < -NOISE * max(abs(value), abs(left.value)):
-            self.told["unexplained"] += 1  # and more than was counted has been told
+        # What counted on meanwhile was perhaps no excursion, and this another meter that stands where the old one did;
+        # and what was told may be more than was counted.
+        if path.value > left.since or new < -NOISE * max(abs(value), abs(left.value)):
+            self.told["unexplained"] += 1
         self._switch(path, max(new, 0.0), "", value, value, time, seen)
 
     def _give_up(self, time: int, value: float, seen: int) -> None:

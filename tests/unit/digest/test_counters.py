@@ -85,6 +85,8 @@ def test_f1_examples(values: list[float], count: float, anomalies: dict[str, int
         [0, 1, 0, 1, 0, 1],  # so near to 0 that a dip and a reset look alike
         [0, *[12345.6] * 60],  # asleep at first, or not; and it has never moved
         [99999, 100, 101, 102],
+        # A reset that counts on, and then another meter that stands near where the old one did.
+        [*range(1000, 1010), *range(10), *range(1030, 1040)],
         [0, 48.2, 48.3, 48.4, 48.5, 48.6],  # its first step turns out to be none
     ],
 )

@@ -11,6 +11,7 @@ from agent.config import templates
 from agent.config.convert import BAD, Bad, Context, build, convert_fields, missing
 from agent.config.model import Device, DeviceSection, Tag, TagSection
 from agent.config.problems import Place, did_you_mean, show
+from agent.config.ratios import apply_ratios
 from agent.config.references import Unreadable, read_file
 from agent.config.tables import Row, read_table
 from agent.config.tag_warnings import BROKEN, warn_of_tags
@@ -113,6 +114,9 @@ class _OneDevice:
         tags = make_tags(self.name or "", interval, merged, self._problems, self._most - result.tags, self._most)
         if tags.full:
             return False
+        lacking = apply_ratios(given, tags, self._place, self._problems)
+        if lacking and driver is not None:
+            self._warn_of_ratios(lacking, _text(given, "template"))
         result.tags += len(tags.tags)
         if len(self._problems) > before and self.name is not None:
             result.unsound.add(self.name)
@@ -135,6 +139,13 @@ class _OneDevice:
             )
         )
         return True
+
+    def _warn_of_ratios(self, lacking: set[str], template: str) -> None:
+        message = "has values of the secondary side of a transformer: they are too small by its ratio"
+        hints = templates.hints(template) if template else {}
+        wanted = [f'{key} = "{hints[key]}"' if key in hints else f"{key} = 1" for key in sorted(lacking)]
+        held = "as this meter holds them" if hints else "1: no transformer"
+        self._problems.warn(self._place, message, f"add {' and '.join(wanted)} ({held}), or the numbers of its label")
 
     def _check_name(self, name: str) -> bool:
         if NAME.fullmatch(name) and "." not in name:

@@ -199,6 +199,8 @@ class TagSection(_Section, frozen=True):
     """Address of a power of ten that is read with the value, in one request."""
     scale_tag: str = ""
     """The same, as the name of a tag of the same device."""
+    ratio: Literal["", "ct", "vt", "ct*vt"] = ""
+    """Which ratios of transformers the value is to be multiplied by: those of the device."""
     block: str = ""
     """``holding:40327+10``: what has to be read as a whole for the value to be right."""
     sensitivity: Literal[1, 2, 3] = 1
@@ -217,6 +219,9 @@ class DeviceSection(_Section, frozen=True):
     """Of tags that do not say; ``order`` and ``invalid`` likewise."""
     order: str | None = None
     invalid: tuple[float | str, ...] | None = None
+    ct_ratio: float | str | None = None
+    """Of the current transformer before a meter: a number, or the register that has it; see :mod:`.ratios`."""
+    vt_ratio: float | str | None = None
     tag: tuple[TagSection, ...] = ()
 
 

@@ -36,6 +36,13 @@ def load(name: str, problems: Problems) -> Template | None:
     return Template(head(data).get("driver", ""), read_table(data, f"template {name}", problems))
 
 
+def hints(name: str) -> dict[str, str]:
+    """What the head of a template proposes for keys of the device, such as the registers of ratios."""
+    if name not in names():
+        return {}
+    return {key: value for key, value in head((_FOLDER / f"{name}.csv").read_bytes()).items() if key.endswith("_ratio")}
+
+
 def head(data: bytes) -> dict[str, str]:
     """The ``# key: value`` lines at the top of a template."""
     found: dict[str, str] = {}

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +80,15 @@ def _libc() -> ctypes.CDLL:
 def boottime_us() -> int:
     """Microseconds since this machine was started, those in which it slept too; nobody sets this clock."""
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
+
+
+@cache
+def boot_id() -> str:
+    """Which start of the machine :func:`boottime_us` counts from; empty where the system does not say."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return ""
 
 
 class Clock:

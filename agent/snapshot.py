@@ -73,8 +73,6 @@ class Standing(Protocol):
     def last_error(self) -> str: ...
     @property
     def told(self) -> str: ...
-    @property
-    def locked_until_us(self) -> int: ...
 
 
 class ControlSource(Protocol):
@@ -83,7 +81,7 @@ class ControlSource(Protocol):
     @property
     def standing(self) -> Standing: ...
     @property
-    def locked(self) -> bool: ...
+    def locked_until_us(self) -> int: ...
     def trust_problem(self) -> str: ...
 
 
@@ -205,6 +203,7 @@ class Snapshot:
 
     def _config(self) -> ConfigStatus:
         standing = self._rooms.control.standing
+        locked_until = self._rooms.control.locked_until_us // 1_000_000 * 1_000_000
         return ConfigStatus(
             source=f"file and revision {standing.running}" if standing.running else "file",
             running_hash=self._rooms.configuration.hash,
@@ -214,7 +213,9 @@ class Snapshot:
             told_error=standing.told,
             running_revision=standing.running,
             attempted_revision=standing.attempted,
-            locked_until=iso(standing.locked_until_us) if self._rooms.control.locked else None,
+            locked_until=iso(locked_until // 1_000_000 * 1_000_000)
+            if (locked_until := self._rooms.control.locked_until_us)
+            else None,
             trust_problem=self._trust_problem,
         )
 

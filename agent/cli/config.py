@@ -187,27 +187,38 @@ def _rollback(here: _Here, options: argparse.Namespace) -> int:
 
 def _lock(here: _Here, options: argparse.Namespace) -> int:
     from agent.config.units import parse_seconds
+    from agent.control.lock import LONGEST_S
 
     seconds = parse_seconds(options.span)
-    if seconds is None or seconds <= 0:
-        raise GongfuError(f"--for {options.span} is no duration", remedy="write 30m, 8h or 1d")
-    until_us = time.time_ns() // 1000 + int(seconds * 1e6)
-    return _set_lock(here, until_us, f"the platform changes nothing here for {options.span}")
+    if seconds is None or not 0 < seconds <= LONGEST_S:
+        raise GongfuError(f"--for {options.span} is no duration of at most 30d", remedy="write 30m, 8h or 1d")
+    return _set_lock(here, seconds, f"the platform changes nothing here for {options.span}")
 
 
 def _unlock(here: _Here, _options: argparse.Namespace) -> int:
-    return _set_lock(here, 0, "the platform may change this gateway again")
+    return _set_lock(here, 0.0, "the platform may change this gateway again")
 
 
-def _set_lock(here: _Here, until_us: int, done: str) -> int:
+def _set_lock(here: _Here, seconds: float, done: str) -> int:
     import msgspec
+
+    from agent.clock import boot_id, boottime_us
+    from agent.control.lock import locked_for
 
     with here.agent_stopped() as stopped:
         if stopped:
-            here.journal.keep(msgspec.structs.replace(here.journal.standing(), locked_until_us=until_us))
-            print(done)
+            lock = locked_for(seconds, boot_id(), boottime_us())
+            here.journal.keep(msgspec.structs.replace(here.journal.standing(), lock=lock))
+            until_us = time.time_ns() // 1000 + lock.left_us if lock else 0
+            print(done + _ends(until_us, "by the system clock"))
             return 0
-    return _ask(here, "lock", done, until_us=until_us)
+    return _ask(here, "lock", done, seconds=seconds)
+
+
+def _ends(until_us: int, whose: str) -> str:
+    from agent.cli.times import iso
+
+    return f", until {iso(until_us // 1_000_000 * 1_000_000)} {whose}" if until_us else ""
 
 
 def reload(config: Path) -> int:
@@ -219,7 +230,7 @@ def reload(config: Path) -> int:
     return _ask(here, "reload", "the local file is in force")
 
 
-def _ask(here: _Here, action: Any, done: str, **details: int) -> int:
+def _ask(here: _Here, action: Any, done: str, **details: Any) -> int:
     from agent.cli.progress import progress
     from agent.control.mailbox import Mailbox
 
@@ -236,7 +247,8 @@ def _ask(here: _Here, action: Any, done: str, **details: int) -> int:
         progress("")
     if reply.refusal:
         raise GongfuError(reply.refusal)
-    print(done)
+    whose = "by the agent's clock" + ("" if reply.trusted else ", which nobody vouches for; the duration holds")
+    print(done + (_ends(reply.locked_until_us, whose) if action == "lock" else ""))
     return 0
 
 

@@ -12,6 +12,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 
+from agent.control.lock import Lock
 from agent.control.trust import Rotation
 from agent.errors import GongfuError
 from agent.evidence.files import make_folder, write_atomically
@@ -41,8 +42,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """SHA-256 of the bundle that was judged last; it is not judged again."""
     rotation: Rotation | None = None
     """Administrators that a bundle brought; in one file with ``newest``, so that they take effect together."""
-    locked_until_us: int = 0
-    """The local engineer is at work until then (UTC microseconds)."""
+    lock: Lock | None = None
+    """The local engineer is at work for so long."""
 
 
 class Revision(msgspec.Struct, frozen=True, kw_only=True):

@@ -126,7 +126,13 @@ async def _hear(control: Control, mailbox: Mailbox, reload: asyncio.Event) -> No
     request = await asyncio.to_thread(mailbox.take)
     if request is not None:
         refusal = await _do(control, request)
-        await asyncio.to_thread(mailbox.answer, Reply(id=request.id, refusal=refusal.line() if refusal else ""))
+        reply = Reply(
+            id=request.id,
+            refusal=refusal.line() if refusal else "",
+            locked_until_us=control.locked_until_us,
+            trusted=control.clock_trusted,
+        )
+        await asyncio.to_thread(mailbox.answer, reply)
     await control.look_again()
 
 
@@ -135,5 +141,5 @@ async def _do(control: Control, request: Request) -> Refusal | None:
         return await control.reload()
     if request.action == "rollback":
         return await control.roll_back(request.revision)
-    await control.lock(request.until_us)
+    await control.lock(request.seconds)
     return None

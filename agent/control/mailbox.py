@@ -26,7 +26,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     action: Action
     revision: int = 0
-    until_us: int = 0
+    seconds: float = 0.0
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +34,10 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     refusal: str = ""
+    locked_until_us: int = 0
+    """When the engineer's lock ends, by the agent's clock (UTC microseconds); 0: there is none."""
+    trusted: bool = True
+    """Whether that clock is trusted."""
 
 
 class Mailbox:
@@ -66,13 +70,13 @@ class Mailbox:
         action: Action,
         *,
         revision: int = 0,
-        until_us: int = 0,
+        seconds: float = 0.0,
         timeout_s: float = 120.0,
         waiting: Callable[[float], None] = lambda seconds: None,
     ) -> Reply:
         """Ask, and wait for the answer; ``waiting`` is told now and then for how long. Raises GongfuError when none
         comes."""
-        request = Request(id=secrets.token_hex(8), action=action, revision=revision, until_us=until_us)
+        request = Request(id=secrets.token_hex(8), action=action, revision=revision, seconds=seconds)
         try:
             make_folder(self._folder)
             write_atomically(self._request, msgspec.json.encode(request))

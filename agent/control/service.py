@@ -17,6 +17,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from agent.clock import boot_id, boottime_us
 from agent.config.difference import difference
 from agent.config.model import Configuration, EnterpriseSection
 from agent.config.overlay import Decrypt, Overlay, no_key
@@ -25,6 +26,7 @@ from agent.control.bundle import Bundle, verify
 from agent.control.content import read_content, refusal_of
 from agent.control.dry_run import dry_run
 from agent.control.journal import Journal, Revision, Standing
+from agent.control.lock import Lock, carried, locked_for
 from agent.control.probation import Plant, delivering, probation
 from agent.control.reasons import Refusal
 from agent.control.trust import Rotation, Trust, load_rotation, load_trust, rotation
@@ -32,6 +34,8 @@ from agent.errors import ConfigurationInvalid, GongfuError
 
 log = logging.getLogger(__name__)
 
+LOCK_STEP_US = 600_000_000
+"""What is left of the engineer's lock is written down so often."""
 SWITCH_BACK_S = 5.0
 """Between tries to go back when the disk does not even allow that."""
 MOST_REPORTED = 200
@@ -136,8 +140,10 @@ class Control:
 
     def __init__(
         self, plant: Switchable, journal: Journal, clock: ControlClock, gateway: Gateway,
-        environ: Mapping[str, str] = os.environ,
+        environ: Mapping[str, str] = os.environ, boot: tuple[str, Callable[[], int]] | None = None,
     ) -> None:  # fmt: skip
+        """``boot``: which start of the machine this is, and microseconds since then."""
+        boot = boot or (boot_id(), boottime_us)
         self._plant = plant
         self._journal = journal
         self._clock = clock
@@ -146,7 +152,9 @@ class Control:
         self._busy = asyncio.Lock()
         self._keeping = asyncio.Lock()
         self._held: bytes | None = None
-        self._standing = journal.standing()
+        self._boot_id, self._boot_us = boot
+        standing = journal.standing()
+        self._standing = msgspec.structs.replace(standing, lock=carried(standing.lock, self._boot_id, self._boot_us()))
         self.changed = asyncio.Event()
         """Set when :attr:`standing` has changed; whoever waits for it clears it."""
 
@@ -158,7 +166,22 @@ class Control:
     @property
     def locked(self) -> bool:
         """Whether the local engineer keeps the platform out for now."""
-        return self._clock.now() < self._standing.locked_until_us
+        return self._lock is not None
+
+    @property
+    def locked_until_us(self) -> int:
+        """When that ends, as this gateway's clock is now (UTC microseconds); 0: it does not keep it out."""
+        lock = self._lock
+        return self._clock.now() + lock.left_us if lock else 0
+
+    @property
+    def clock_trusted(self) -> bool:
+        """Whether somebody vouches for this gateway's clock."""
+        return self._clock.trusted
+
+    @property
+    def _lock(self) -> Lock | None:
+        return carried(self._standing.lock, self._boot_id, self._boot_us())
 
     # -- from the platform ---------------------------------------------------------------------------
 
@@ -172,7 +195,10 @@ class Control:
             return await self._offer(data)
 
     async def look_again(self) -> None:
-        """Judge what had to wait, if it need not any more."""
+        """Judge what had to wait, if it need not any more; write down now and then what is left of the lock."""
+        lock, kept = self._lock, self._standing.lock
+        if kept is not None and (lock is None or kept.left_us - lock.left_us >= LOCK_STEP_US):
+            await self._update(lock=lock)
         if self._held is not None and self._clock.trusted and not self.locked:
             await self.offer(self._held)
 
@@ -291,9 +317,9 @@ class Control:
             await self._update(attempted=number, by_engineer=True)
             return await self._attempt(None, overlay, running=number)
 
-    async def lock(self, until_us: int) -> None:
-        """Keep the platform out until then (UTC microseconds); 0: let it in again."""
-        await self._update(locked_until_us=until_us)
+    async def lock(self, seconds: float) -> None:
+        """Keep the platform out for so long from now on; 0: let it in again."""
+        await self._update(lock=locked_for(seconds, self._boot_id, self._boot_us()))
 
     # -- an attempt -----------------------------------------------------------------------------------
 

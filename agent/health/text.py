@@ -66,7 +66,9 @@ def _facts(status: Status) -> str:
                     f"{digests.rejected} rejected; last accepted {_ago(digests.last_accepted, status)}"),
         ("platform", _uplink(status.uplink, status)),
         ("config", f"{status.config.source}, {status.config.running_hash[:12]}"
-                   + (f", {status.config.status}" if status.config.status != "UNSET" else "")),
+                   + (f", {status.config.status}" if status.config.status != "UNSET" else "")
+                   + (f"; the platform is kept out until {status.config.locked_until}" if status.config.locked_until
+                      else "")),
     ]  # fmt: skip
     rows += [(f"to {each.name}", _audience(each, status)) for each in status.audiences]
     if status.host is not None:

@@ -50,7 +50,7 @@ async def test_d5_an_fsync_that_stalls_stops_no_scan(tmp_path: Path, monkeypatch
         monkeypatch.setattr(os, "fsync", stalling)
         # Whatever the daemon writes with fsync: a bundle's way, the engineer's lock and its reply, a refusal.
         assert await agent.control.offer(plant.bundle(7, plant.press(2) + CLOCK)) is None
-        assert (await asyncio.to_thread(mailbox.ask, "lock", until_us=agent.now() + 3_600_000_000)).refusal == ""
+        assert (await asyncio.to_thread(mailbox.ask, "lock", seconds=3600.0)).refusal == ""
         assert (await asyncio.to_thread(mailbox.ask, "lock")).refusal == ""
         assert await agent.control.offer(b"no bundle at all") is not None
         monkeypatch.undo()

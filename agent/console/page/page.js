@@ -6,7 +6,7 @@ const LABELS = {
     devices: "Devices", values: "Latest values", digests: "Digests", find: "Find a tag",
     healthy: "healthy", unhealthy: "not healthy", attention: "needs attention", away: "The agent does not answer",
     clock: "Clock", trusted: "trusted", untrusted: "not trusted", offset: "system clock is off by",
-    platform: "Platform", contact: "last contact", today: "sent today", nowhere: "none configured; digests are kept here",
+    locked: "the platform is kept out until", platform: "Platform", contact: "last contact", today: "sent today", nowhere: "none configured; digests are kept here",
     buffer: "Buffer", of: "of", samples: "samples", since: "since", gateway: "Gateway", free: "free", disk: "disk",
     memory: "memory", agent: "agent", up: "up", version: "version", never: "never", config: "Configuration",
     device: "Device", state: "State", good: "Good", bad: "Bad", last: "Last good", scan: "Scan", late: "Late",
@@ -24,7 +24,7 @@ const LABELS = {
     devices: "设备", values: "最新数值", digests: "摘要", find: "查找点位",
     healthy: "正常", unhealthy: "异常", attention: "需要关注", away: "采集程序无响应",
     clock: "时钟", trusted: "可信", untrusted: "不可信", offset: "系统时钟偏差",
-    platform: "平台", contact: "最近联系", today: "今日已发送", nowhere: "未配置；摘要保存在本机",
+    locked: "平台锁定至", platform: "平台", contact: "最近联系", today: "今日已发送", nowhere: "未配置；摘要保存在本机",
     buffer: "缓存", of: "/", samples: "条样本", since: "始于", gateway: "网关", free: "可用", disk: "磁盘",
     memory: "内存", agent: "采集程序", up: "已运行", version: "版本", never: "从未", config: "配置",
     device: "设备", state: "状态", good: "有效", bad: "无效", last: "最近有效", scan: "扫描", late: "延误",
@@ -132,7 +132,8 @@ function cards(status) {
     card(label("buffer"), size(buffer.bytes) + (buffer.max_bytes ? ` ${label("of")} ${size(buffer.max_bytes)}` : ""),
       buffer.failing || `${buffer.samples} ${label("samples")}, ${label("since")} ${clock(buffer.oldest)}`),
     card(label("lost"), lost || label("nothing"), ""),
-    card(label("config"), label(config.source), `${config.running_hash.slice(0, 12)} ${config.last_error}`),
+    card(label("config"), label(config.source), `${config.running_hash.slice(0, 12)} ${config.last_error}` +
+      (config.locked_until ? ` · ${label("locked")} ${config.locked_until}` : "")),
   ];
   if (host) {
     const heat = host.temperature_c === null ? "" : ` · ${host.temperature_c.toFixed(0)} °C`;

@@ -213,7 +213,7 @@ async def test_a_bundle_waits_for_a_clock_that_is_trusted(plant: Plant) -> None:
 
 async def test_a_lock_keeps_the_platform_out_until_it_ends(plant: Plant) -> None:
     async with running(plant) as agent:
-        await agent.control.lock(agent.now() + 3_600_000_000)
+        await agent.control.lock(3600.0)
         refusal = await agent.control.offer(plant.bundle(7, plant.press(2)))
         assert refusal is not None and refusal.code == "locked" and agent.snapshot.status().config.locked_until
         await agent.control.lock(0)

@@ -242,8 +242,7 @@ class Gateways(RuleBasedStateMachine):
 
     @rule()
     def lock_or_unlock(self) -> None:
-        until = 0 if self.control.locked else self.clock.now() + 3_600_000_000
-        self.loop.run_until_complete(self.control.lock(until))
+        self.loop.run_until_complete(self.control.lock(0.0 if self.control.locked else 3600.0))
         if not self.control.locked:
             held = self.control._held
             self.loop.run_until_complete(self.control.look_again())

@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable, Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
 
+from agent.clock import ntp_synchronised
 from agent.config.model import Device
 from agent.core.bounded import TookTooLong, within
 from agent.errors import GongfuError
@@ -28,10 +29,12 @@ def create_driver(
     *,
     trust: bool = False,
     learn: bool = False,
+    clock_trusted: Callable[[], bool] = ntp_synchronised,
 ) -> Driver:
     """The driver of a device, not yet open. ``trust``: it may pin the device's identity as met now. ``learn``: it
-    keeps what the device teaches; for the daemon alone, everybody else only makes use of it."""
-    context = lend(device, data_dir, now, shared, trust=trust, learn=learn)
+    keeps what the device teaches; for the daemon alone, everybody else only makes use of it. ``clock_trusted``:
+    whether somebody vouches for ``now``; a command goes by the system clock, and the kernel knows."""
+    context = lend(device, data_dir, now, shared, trust=trust, learn=learn, clock_trusted=clock_trusted)
     return device.type.create(device.options, [tag.point for tag in device.tags], context)
 
 
@@ -43,6 +46,7 @@ def lend(
     *,
     trust: bool = False,
     learn: bool = False,
+    clock_trusted: Callable[[], bool] = ntp_synchronised,
 ) -> Context:
     """The context of a device."""
     return Context(
@@ -52,7 +56,21 @@ def lend(
         state_dir=_state_dir(device.type, data_dir),
         learned=LearnedFile(data_dir, device.name, now, writes=learn),
         trust=trust,
+        clock_trusted=clock_trusted,
+        tell=_in_the_log(device.name),
     )
+
+
+def _in_the_log(device: str) -> Callable[[str], None]:
+    """Says each line once: a driver says it again with each connection."""
+    said: set[str] = set()
+
+    def tell(text: str) -> None:
+        if text not in said:
+            said.add(text)
+            log.warning("device %s: %s", device, text)
+
+    return tell
 
 
 async def read_once(driver: Driver, group: PointGroup, within_s: float) -> Samples:

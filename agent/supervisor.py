@@ -92,7 +92,9 @@ class DeviceRunner:
         """``series``: int32, series id by point index. ``group_ids``: interval in seconds → scan group."""
         self.device = device
         points = [tag.point for tag in device.tags]
-        self._make_driver = partial(create_driver, device, data_dir, clock.now, shared, learn=True)
+        self._make_driver = partial(
+            create_driver, device, data_dir, clock.now, shared, learn=True, clock_trusted=lambda: clock.trusted
+        )
         self._driver = self._make_driver()
         groups = [(group, group_ids(group.interval)) for group in group_points(points)]
         self._sampler = Sampler(

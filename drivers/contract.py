@@ -222,6 +222,10 @@ class Unkept:
         return False
 
 
+def _nobody_vouches() -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """What the framework lends to a driver."""
@@ -238,10 +242,12 @@ class Context:
     keeps what must outlive the process, such as keys and pinned certificates. None: nothing can be kept."""
     learned: LearnedRecord = field(default_factory=Unkept)
     """What this device has taught, beyond the life of the process."""
+    clock_trusted: Callable[[], bool] = _nobody_vouches
+    """Whether somebody vouches for :attr:`now`; what a wrong time would spoil for good waits for that."""
     trust: bool = False
     """An operator is present and says: whoever answers now is the device; pin its identity."""
     tell: Callable[[str], None] = _nobody
-    """Says a line to the operator, where one is present: what was pinned, what will end soon."""
+    """Says a line to the operator, or to the log: what was pinned, what will end soon."""
 
 
 class Driver(Protocol):

@@ -93,7 +93,9 @@ async def _secured(
     certificate = _certificate(offer, place)
     if not isinstance(certificate.public_key(), rsa.RSAPublicKey):
         raise _permanent(f"the certificate of {place} has no RSA key", "have one with an RSA key made in the server")
-    own = await asyncio.to_thread(trust.application, context.state_dir, now)
+    own = await asyncio.to_thread(
+        trust.application, context.state_dir, now, clock_trusted=context.clock_trusted(), tell=context.tell
+    )
     told = trust.check_server(certificate, place, context.device, context.state_dir, now, trust=context.trust)
     for text in told:
         context.tell(text)

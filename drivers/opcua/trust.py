@@ -14,6 +14,8 @@ from __future__ import annotations
 import os
 import socket
 import tempfile
+import threading
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -35,7 +37,8 @@ KEY_BITS = 2048
 VALID_DAYS = 20 * 365
 ENDS_SOON = timedelta(days=30)
 NOT_BEFORE_RELEASE = datetime(2026, 1, 1, tzinfo=UTC)
-"""A gateway without a clock believes to be in the past: its certificate must not end there."""
+"""A clock may be years behind or ahead when a certificate is made: it is valid from then on in either case."""
+_making = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +61,32 @@ class Pin(msgspec.Struct, frozen=True):
     """It was out of date already, and the operator trusted it all the same."""
 
 
-def application(folder: Path | None, now: datetime) -> Application:
-    """The gateway's certificate; made when there is none. Takes seconds then; raises DriverError."""
+def application(
+    folder: Path | None, now: datetime, *, clock_trusted: bool = False, tell: Callable[[str], None] = lambda text: None
+) -> Application:
+    """The gateway's certificate; made when there is none. Takes seconds then; raises DriverError.
+
+    One that a wrong clock made, so that it is not valid yet, is made anew once the clock is trusted; ``tell`` says so.
+    """
+    with _making:  # devices share it, and each asks in a thread of its own
+        made = _application(folder, now)
+        begin = made.certificate.not_valid_before_utc
+        if begin <= now:
+            return made
+        about = f"the gateway's own certificate is valid from {_day(begin)}, and the gateway's clock says {_day(now)}"
+        if not clock_trusted:
+            tell(f"{about}: it is made anew once the clock is trusted (NTP, or the platform)")
+            return made
+        try:
+            write_private(made.file.with_suffix(".pem"), _make_application(now))
+            made.file.unlink(missing_ok=True)
+        except OSError as error:
+            raise _cannot_keep(made.file.parent, error) from error
+        tell(f"{about}: a new one was made, have the servers trust it: {made.file}")
+        return _application(folder, now)
+
+
+def _application(folder: Path | None, now: datetime) -> Application:
     if folder is None:
         raise _permanent("there is no folder to keep a key in", "give the driver a state_dir")
     path = folder / "application.pem"
@@ -251,7 +278,7 @@ def _make_application(now: datetime) -> bytes:
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
+        .not_valid_before(min(now, NOT_BEFORE_RELEASE) - timedelta(days=1))
         .not_valid_after(max(now, NOT_BEFORE_RELEASE) + timedelta(days=VALID_DAYS))
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)

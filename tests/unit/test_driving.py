@@ -41,3 +41,16 @@ def test_n1_what_a_driver_raises_is_one_line_for_a_command(error: Exception) -> 
         raise error
     assert "\n" not in str(caught.value)
     assert caught.value.remedy
+
+
+def test_f21_a_driver_knows_whether_the_clock_is_trusted_and_what_it_says_is_logged_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    trusted = [False]
+    context = lend(device(keeps_state=False), tmp_path, lambda: 0, {}, clock_trusted=lambda: trusted[0])
+    assert not context.clock_trusted()
+    trusted[0] = True
+    assert context.clock_trusted()
+    for _ in range(3):
+        context.tell("a new certificate was made")
+    assert [each.message for each in caplog.records].count("device dev: a new certificate was made") == 1

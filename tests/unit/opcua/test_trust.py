@@ -93,3 +93,47 @@ def test_a_damaged_pin_is_no_trust(tmp_path: Path) -> None:
     (next((tmp_path / "trusted").iterdir())).write_bytes(b"{}")
     with pytest.raises(DriverError, match="damaged"):
         trust.pinned(tmp_path, "plc:4840")
+
+
+def _made_by_an_older_release(folder: Path, now: datetime, monkeypatch: pytest.MonkeyPatch) -> trust.Application:
+    monkeypatch.setattr(trust, "NOT_BEFORE_RELEASE", now)
+    made = trust.application(folder, now)
+    monkeypatch.undo()
+    return made
+
+
+@pytest.mark.parametrize("years", [-56, -1, 0, 10, 200])
+def test_f21_a_certificate_made_by_a_wrong_clock_is_valid_at_the_right_time(tmp_path: Path, years: int) -> None:
+    made = trust.application(tmp_path, NOW + timedelta(days=365 * years)).certificate
+    assert made.not_valid_before_utc < trust.NOT_BEFORE_RELEASE
+    assert made.not_valid_after_utc > NOW + timedelta(days=15 * 365)
+
+
+def test_f21_a_certificate_from_the_future_is_made_anew_once_the_clock_is_trusted_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    future, told = datetime(2036, 5, 4, tzinfo=UTC), list[str]()
+    old = _made_by_an_older_release(tmp_path, future, monkeypatch)
+    assert trust.application(tmp_path, NOW, tell=told.append).certificate == old.certificate
+    assert len(told) == 1 and "2036-05-03" in told[0] and "once the clock is trusted" in told[0]
+    new = trust.application(tmp_path, NOW, clock_trusted=True, tell=told.append)
+    assert new.certificate != old.certificate and new.uri == old.uri
+    assert new.certificate.not_valid_before_utc < NOW
+    assert len(told) == 2 and "a new one was made" in told[1] and str(new.file) in told[1]
+    assert new.file.read_bytes() == new.certificate.public_bytes(serialization.Encoding.DER)
+    assert trust.application(tmp_path, NOW, clock_trusted=True, tell=told.append).certificate == new.certificate
+    assert len(told) == 2
+
+
+def test_f21_several_devices_get_the_same_new_certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _made_by_an_older_release(tmp_path, datetime(2036, 5, 4, tzinfo=UTC), monkeypatch)
+    made: list[trust.Application] = []
+    threads = [
+        threading.Thread(target=lambda: made.append(trust.application(tmp_path, NOW, clock_trusted=True)))
+        for _ in range(4)
+    ]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join(60)
+    assert len(made) == 4 and len({each.certificate for each in made}) == 1

@@ -12,7 +12,7 @@ from agent.clock import ntp_synchronised
 from agent.config.model import Device
 from agent.core.bounded import TookTooLong, within
 from agent.errors import GongfuError
-from agent.evidence.files import make_folder
+from agent.evidence.files import FileNotWritten, make_folder
 from agent.learned import LearnedFile
 from drivers.contract import Context, Driver, DriverError, DriverType, PointGroup, Samples
 
@@ -115,7 +115,7 @@ def _state_dir(type_: DriverType, data_dir: Path) -> Path | None:
         return None
     folder = data_dir / "drivers" / type_.name
     # Where this user may not make it, the driver says so when it has something to keep.
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(FileNotWritten):
         make_folder(data_dir / "drivers")
         make_folder(folder)
     return folder

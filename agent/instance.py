@@ -14,14 +14,7 @@ from agent.errors import GongfuError
 @contextmanager
 def only_instance(data_dir: Path) -> Iterator[None]:
     """Hold ``data_dir/lock``; makes the directory. Raises GongfuError when another agent holds it."""
-    try:
-        data_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
-        handle = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-    except OSError as error:
-        raise GongfuError(
-            f"data directory {data_dir}: {error.strerror}",
-            remedy="make it writable for this user, or set [gateway] data_dir",
-        ) from error
+    handle = open_lock(data_dir)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -36,3 +29,15 @@ def only_instance(data_dir: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def open_lock(data_dir: Path) -> int:
+    """A descriptor of ``data_dir/lock``; makes the directory and the file. Raises GongfuError."""
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
+        return os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
+    except OSError as error:
+        raise GongfuError(
+            f"data directory {data_dir}: {error.strerror}",
+            remedy="make it writable for this user, or set [gateway] data_dir",
+        ) from error

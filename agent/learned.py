@@ -19,7 +19,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from agent.evidence.files import make_folder, write_atomically
+from agent.evidence.files import FileNotWritten, make_folder, write_atomically
 
 VERSION = 1
 LARGEST = 65536
@@ -131,8 +131,9 @@ class LearnedFile:
             if not _there(self._path):
                 _make_room(self._path.parent)
             write_atomically(self._path, data, durable=False)
-        except OSError as error:
-            return self._trouble(f"cannot be written ({error.strerror})")
+        except (FileNotWritten, OSError) as error:
+            why = error.reason if isinstance(error, FileNotWritten) else error.strerror
+            return self._trouble(f"cannot be written ({why})")
         self._kept, self._troubled = (of, plain), False
         return None
 

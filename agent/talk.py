@@ -25,6 +25,7 @@ from agent.control.inbox import Inbox, ask_for_prescriptions
 from agent.control.loop import ask_platform
 from agent.control.service import Control
 from agent.core.bounded import rest
+from agent.core.faults import remedy_of
 from agent.core.supervision import Supervision, Work
 from agent.digest.service import DigestService
 from agent.errors import GongfuError
@@ -244,5 +245,5 @@ def _ca_kept(configuration: Configuration, folder: Path) -> str:
             make_folder(path.parent)
             write_atomically(path, data)
     except OSError as error:
-        raise GongfuError(f"{path}: {error.strerror}", remedy="free some space in the data directory") from error
+        raise GongfuError(f"{path}: {error.strerror}", remedy=remedy_of(error)) from error
     return str(path)

@@ -109,7 +109,4 @@ def _describe(data: bytes, out: Path) -> None:
 def _write(path: Path, data: bytes) -> None:
     from agent.evidence.files import write_atomically
 
-    try:
-        write_atomically(path, data + b"\n", 0o644)
-    except OSError as error:
-        raise GongfuError(f"{path}: {error.strerror}", remedy="name a folder that exists with --out") from error
+    write_atomically(path, data + b"\n", 0o644, remedy="name a folder that exists with --out")

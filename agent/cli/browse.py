@@ -50,11 +50,11 @@ def main(arguments: Sequence[str]) -> int:
 
 
 async def _browse(options: Namespace) -> Tree:
-    from agent.config.parse import load
+    from agent.cli.owner import loaded
     from agent.driving import asked, lend
     from drivers.browsing import Wanted
 
-    configuration = load(options.config)
+    configuration = loaded(options.config)
     devices = {device.name: device for device in configuration.devices}
     device = devices.get(options.device)
     if device is None:

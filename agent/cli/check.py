@@ -43,12 +43,15 @@ def main(arguments: Sequence[str]) -> int:
     if (options.trust or options.device) and not options.connect:
         parser.error("devices and --trust need --connect")
     within_s = _seconds(parser, options.within)
+    from agent.cli.owner import become_owner
     from agent.config.parse import load
     from agent.config.serial_ports import port_warnings
     from agent.config.summary import summary
 
     configuration = load(options.config)
     devices = _chosen(configuration, options) if options.connect else ()
+    if options.connect:
+        become_owner(Path(configuration.file.gateway.data_dir))
     doubts = (*configuration.warnings, *port_warnings(configuration), *_trust_warnings(configuration))
     print(summary(configuration, doubts))
     return asyncio.run(_connect(configuration, devices, options.trust, within_s)) if options.connect else 0

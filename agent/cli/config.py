@@ -60,6 +60,7 @@ class _Here:
 
     def overlay(self, number: int) -> Overlay | None:
         """A revision as it lies over the local file; None for 0. Raises GongfuError."""
+        from agent.cli.owner import acting_as_owner
         from agent.config.overlay import Overlay
         from agent.control.secrets import EncryptionKey
 
@@ -68,7 +69,9 @@ class _Here:
             if number:
                 raise GongfuError(f"revision {number} is not known here", remedy="gongfu-edge config history")
             return None
-        key = EncryptionKey.load_or_create(Path(self.local.file.gateway.data_dir) / "identity")
+        data_dir = Path(self.local.file.gateway.data_dir)
+        with acting_as_owner(data_dir):
+            key = EncryptionKey.load_or_create(data_dir / "identity")
         return Overlay(entry.config, f"revision {number}", key.decrypt)
 
     def effective(self, number: int) -> Configuration:
@@ -79,15 +82,13 @@ class _Here:
 
     @contextmanager
     def agent_stopped(self) -> Iterator[bool]:
-        """Whether no agent runs; while the block lasts none can start then."""
+        """Whether no agent runs; while the block lasts none can start then. From here on we are its user."""
+        from agent.cli.owner import become_owner
+        from agent.instance import open_lock
+
         data_dir = Path(self.local.file.gateway.data_dir)
-        try:
-            data_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
-            handle = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        except OSError as error:
-            raise GongfuError(
-                f"{data_dir / 'lock'}: {error.strerror}", remedy="run this with sudo, or as the agent's user"
-            ) from error
+        become_owner(data_dir)
+        handle = open_lock(data_dir)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -24,10 +24,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _learned(options: Namespace) -> int:
-    from agent.config.parse import load as load_configuration
+    from agent.cli.owner import loaded
     from agent.learned import Unusable, file_of, load
 
-    configuration = load_configuration(options.config)
+    configuration = loaded(options.config)
     path = file_of(Path(configuration.file.gateway.data_dir), options.name)
     if options.forget:
         return _forget(options.name, path, [device.name for device in configuration.devices])

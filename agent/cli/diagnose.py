@@ -102,10 +102,12 @@ async def _diagnose(options: Namespace) -> int:
 
 def _fingerprint(configuration: Configuration) -> str:
     """Of the gateway's key; empty where nothing has run yet."""
+    from agent.cli.owner import acting_as_owner
     from agent.evidence.identity import Identity
 
     folder = Path(configuration.file.gateway.data_dir) / "identity"
-    return Identity.load_or_create(folder).thumbprint if (folder / "key.json").exists() else ""
+    with acting_as_owner(folder.parent):
+        return Identity.load_or_create(folder).thumbprint if (folder / "key.json").exists() else ""
 
 
 def span_of(start: str | None, end: str, zone: str, now_us: int) -> Period:
@@ -152,8 +154,5 @@ def _write(report: Report, words: Words, path: Path) -> None:
 
     body = page(report, words, progress)
     progress("")
-    try:
-        write_atomically(path, body, mode=0o644)
-    except OSError as error:
-        raise GongfuError(f"{path}: {error.strerror}", remedy="name another file, or free some space") from error
+    write_atomically(path, body, mode=0o644, remedy="name another file, or free some space")
     print(words("done", file=path, kilobytes=len(body) // 1000))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from agent.cli.main import parser_for
+from agent.cli.owner import acting_as_owner
 from agent.cli.stores import in_force, reading
 from agent.cli.times import iso
 from agent.config.problems import did_you_mean
@@ -215,7 +216,9 @@ def _write(record: DigestRecord, path: Path) -> None:
 def _export_keys(configuration: Configuration, directory: Path) -> None:
     from agent.evidence.identity import Identity
 
-    identity = Identity.load_or_create(Path(configuration.file.gateway.data_dir) / "identity")
+    data_dir = Path(configuration.file.gateway.data_dir)
+    with acting_as_owner(data_dir):
+        identity = Identity.load_or_create(data_dir / "identity")
     (directory / "keys.jwks").write_text(json.dumps(identity.public_jwks(), indent=2) + "\n", encoding="ascii")
 
 
@@ -231,7 +234,8 @@ async def _preview(configuration: Configuration, audience: str) -> int:
         raise GongfuError(f'there is no audience "{audience}" in {configuration.path}', remedy=remedy)
     async with reading(configuration) as store:  # first: where nothing runs, no identity shall be made
         data_dir = Path(configuration.file.gateway.data_dir)
-        identity, book = Identity.load_or_create(data_dir / "identity"), Prescriptions(data_dir / "prescriptions")
+        with acting_as_owner(data_dir):
+            identity, book = Identity.load_or_create(data_dir / "identity"), Prescriptions(data_dir / "prescriptions")
         service = DigestService(store, configuration, Clock(), identity, prescribed=book.prescribed)
         _print(await service.preview(audience))
     return 0

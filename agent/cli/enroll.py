@@ -28,12 +28,12 @@ def main(arguments: Sequence[str]) -> int:
         help="fingerprints of the administrators to trust, as they told you themselves (else you are asked)",
     )  # fmt: skip
     options = parser.parse_args(arguments)
-    from agent.config.parse import load
+    from agent.cli.owner import loaded
     from agent.control.secrets import EncryptionKey
     from agent.evidence.identity import Identity
     from agent.uplink.enrol import enroll
 
-    file = load(options.config).file
+    file = loaded(options.config).file
     way = _audience(file, options.audience) if options.audience else file.platform
     folder = Path(file.gateway.data_dir) / "identity"
     identity = Identity.load_or_create(folder)

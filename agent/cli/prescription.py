@@ -65,10 +65,10 @@ class _Here:
     """The gateway that the command is about."""
 
     def __init__(self, path: Path) -> None:
-        from agent.config.parse import load
+        from agent.cli.owner import loaded
         from agent.control.prescriptions import Prescriptions
 
-        self.configuration: Configuration = load(path)
+        self.configuration: Configuration = loaded(path)
         gateway = self.configuration.file.gateway
         self.zone = ZoneInfo(gateway.timezone)
         self.book: Prescriptions = Prescriptions(Path(gateway.data_dir) / "prescriptions")

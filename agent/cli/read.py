@@ -29,12 +29,12 @@ def main(arguments: Sequence[str]) -> int:
 
 
 async def _read(path: Path, name: str, wanted: Sequence[str]) -> tuple[list[tuple[str, ...]], bool]:
-    from agent.config.parse import load
+    from agent.cli.owner import loaded
     from agent.driving import asked, create_driver
     from drivers.contract import PointGroup
     from drivers.quality import cause, level
 
-    configuration = load(path)
+    configuration = loaded(path)
     devices = {device.name: device for device in configuration.devices}
     if name not in devices:
         raise GongfuError(f"no device {name!r} in {path}", remedy=nearest(name, list(devices)))

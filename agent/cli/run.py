@@ -27,9 +27,9 @@ def main(arguments: Sequence[str]) -> int:
     _set_up_logging(options.log_level)
 
     from agent.app import run
-    from agent.config.parse import load
+    from agent.cli.owner import loaded
 
-    configuration = load(options.config)
+    configuration = loaded(options.config)
     for each in configuration.warnings:
         logging.getLogger(__name__).warning("%s", each)
     asyncio.run(run(configuration))

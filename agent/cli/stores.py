@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from agent.buffer.store import Store
+from agent.cli.owner import acting_as_owner
 from agent.config.model import Configuration
 from agent.errors import GongfuError
 
@@ -17,7 +18,8 @@ async def reading(configuration: Configuration) -> AsyncIterator[Store]:
     path = Path(configuration.file.gateway.data_dir) / "buffer.db"
     if not path.exists():
         raise GongfuError(f"nothing recorded yet: {path} does not exist", remedy="start the agent: gongfu-edge run")
-    store = await Store.open(path, read_only=True)
+    with acting_as_owner(path.parent):
+        store = await Store.open(path, read_only=True)
     try:
         yield store
     finally:
@@ -38,5 +40,6 @@ def in_force(path: Path) -> Configuration:
     entry = journal.revision(number) if number else None
     if entry is None:
         return local
-    key = EncryptionKey.load_or_create(data_dir / "identity")
+    with acting_as_owner(data_dir):
+        key = EncryptionKey.load_or_create(data_dir / "identity")
     return load(path, overlay=Overlay(entry.config, f"revision {number}", key.decrypt))

@@ -37,10 +37,8 @@ class AdminKey:
         made = cls(OKPKey.generate_key("Ed25519"), name)
         if path.exists():
             raise GongfuError(f"{path} exists and is not overwritten", remedy="name another file with --out")
-        try:
-            write_atomically(path, msgspec.json.encode({**made._key.as_dict(private=True), "name": name}) + b"\n")
-        except OSError as error:
-            raise GongfuError(f"{path}: {error.strerror}", remedy="name a folder that exists and is yours") from error
+        data = msgspec.json.encode({**made._key.as_dict(private=True), "name": name}) + b"\n"
+        write_atomically(path, data, remedy="name a folder that exists and is yours")
         return made
 
     @classmethod

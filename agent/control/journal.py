@@ -115,8 +115,5 @@ class Journal:
             ) from error
 
     def _write(self, path: Path, value: msgspec.Struct) -> None:
-        try:
-            make_folder(path.parent)
-            write_atomically(path, msgspec.json.format(msgspec.json.encode(value), indent=1))
-        except OSError as error:
-            raise GongfuError(f"{path}: {error.strerror}", remedy="free some space in the data directory") from error
+        make_folder(path.parent)
+        write_atomically(path, msgspec.json.format(msgspec.json.encode(value), indent=1))

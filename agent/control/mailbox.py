@@ -62,7 +62,7 @@ class Mailbox:
             return None
 
     def answer(self, reply: Reply) -> None:
-        """Tell whoever asked. Raises OSError."""
+        """Tell whoever asked. Raises FileNotWritten."""
         write_atomically(self._reply, msgspec.json.encode(reply))
 
     def ask(
@@ -77,13 +77,8 @@ class Mailbox:
         """Ask, and wait for the answer; ``waiting`` is told now and then for how long. Raises GongfuError when none
         comes."""
         request = Request(id=secrets.token_hex(8), action=action, revision=revision, seconds=seconds)
-        try:
-            make_folder(self._folder)
-            write_atomically(self._request, msgspec.json.encode(request))
-        except OSError as error:
-            raise GongfuError(
-                f"{self._folder}: {error.strerror}", remedy="run this with sudo, or as the agent's user"
-            ) from error
+        make_folder(self._folder)
+        write_atomically(self._request, msgspec.json.encode(request))
         begun = time.monotonic()
         while (waited := time.monotonic() - begun) < timeout_s:
             waiting(waited)

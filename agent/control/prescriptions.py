@@ -283,8 +283,5 @@ def _read(path: Path) -> Case:
 
 
 def _write(path: Path, value: object) -> None:
-    try:
-        make_folder(path.parent)
-        write_atomically(path, msgspec.json.format(msgspec.json.encode(value), indent=1))
-    except OSError as error:
-        raise GongfuError(f"{path}: {error.strerror}", remedy="free some space, or run as the agent's user") from error
+    make_folder(path.parent)
+    write_atomically(path, msgspec.json.format(msgspec.json.encode(value), indent=1))

@@ -242,10 +242,7 @@ class Rollout:
                 self._sleep(self._every_s)
 
     def _save(self) -> None:
-        try:
-            write_atomically(self._path, msgspec.json.encode(self.progress))
-        except OSError as error:
-            raise GongfuError(f"{self._path}: {error.strerror}", remedy="name another file with --state") from error
+        write_atomically(self._path, msgspec.json.encode(self.progress), remedy="name another file with --state")
 
 
 def _silence(member: Member | None) -> str:

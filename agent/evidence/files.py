@@ -4,15 +4,47 @@ from __future__ import annotations
 
 import os
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from agent.core.faults import code_of, remedy_of
+from agent.errors import GongfuError
 
-def write_atomically(path: Path, data: bytes, mode: int = 0o600, *, durable: bool = True) -> None:
+_REMEDIES = {"ENOENT": "name a folder that exists", "ENOTDIR": "name a folder that exists"}
+
+
+class FileNotWritten(GongfuError):
+    """A file or folder that the disk, or its rights, did not let us make; what was there before is there still.
+
+    ``reason``: in the system's words.
+    """
+
+    def __init__(self, path: Path, error: OSError, remedy: str) -> None:
+        self.reason = error.strerror or type(error).__name__
+        super().__init__(f"{path}: {self.reason}", remedy=remedy)
+
+
+@contextmanager
+def _named(path: Path, remedy: str = "") -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        fitting = remedy or _REMEDIES.get(code_of(error)) or remedy_of(error)
+        raise FileNotWritten(path, error, fitting) from error
+
+
+def write_atomically(path: Path, data: bytes, mode: int = 0o600, *, durable: bool = True, remedy: str = "") -> None:
     """Write beside, fsync, rename, fsync the folder. As root the file gets the folder's owner.
 
     Not ``durable``: without fsync, which can take long on an SD card; a power cut may leave it old, empty or cut off.
+    Raises FileNotWritten, with ``remedy`` where there is one that fits better than what follows from the failure.
     """
+    with _named(path, remedy):
+        _write(path, data, mode, durable)
+
+
+def _write(path: Path, data: bytes, mode: int, durable: bool) -> None:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -26,7 +58,8 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o600, *, durable: boo
                 os.fsync(file.fileno())
         Path(name).replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        with suppress(OSError):  # on a disk that fails
+            Path(name).unlink(missing_ok=True)
         raise
     if not durable:
         return
@@ -37,27 +70,9 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o600, *, durable: boo
         os.close(folder)
 
 
-def hand_over(folder: Path) -> None:
-    """As root: give ``folder`` and what is in it to the owner of the folder above; an earlier run may have
-    left files of root's there, which the daemon could not read. Raises OSError."""
-    if os.geteuid() != 0:
-        return
-    owner = folder.parent.stat()
-    for path in (folder, *folder.iterdir()):
-        with suppress(FileNotFoundError):  # a file that somebody was just writing beside
-            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
-
-
 def make_folder(path: Path, mode: int = 0o700) -> None:
-    """Make a folder, and those above it; as root each gets its parent's owner, so that the daemon may use it.
-
-    May be called by several at the same moment. Raises OSError.
-    """
-    if path.is_dir():
-        return
-    if not path.parent.is_dir():
-        make_folder(path.parent, mode)
-    path.mkdir(mode=mode, exist_ok=True)
-    if os.geteuid() == 0:
-        owner = path.parent.stat()
-        os.chown(path, owner.st_uid, owner.st_gid)
+    """Make a folder, and those above it; may be called by several at the same moment. Raises FileNotWritten."""
+    with _named(path):
+        if not path.is_dir():
+            path.parent.mkdir(mode=mode, parents=True, exist_ok=True)
+            path.mkdir(mode=mode, exist_ok=True)

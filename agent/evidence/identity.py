@@ -26,7 +26,7 @@ from joserfc.util import urlsafe_b64decode
 from agent.errors import GongfuError
 from agent.evidence.algorithm import ALGORITHM
 from agent.evidence.chain import digest_hash
-from agent.evidence.files import hand_over, make_folder, write_atomically
+from agent.evidence.files import make_folder, write_atomically
 from agent.evidence.head import TYPE, Place, content_type, place_of, read_content_type
 
 log = logging.getLogger(__name__)
@@ -93,7 +93,6 @@ class Identity:
         """
         try:
             make_folder(folder)
-            hand_over(folder)
             path = folder / _KEY
             with _alone(folder):
                 if not path.exists():

@@ -22,7 +22,7 @@ from agent import __version__
 from agent.buffer.housekeeping import Housekeeping
 from agent.buffer.recorder import Recorder
 from agent.buffer.store import Event, Store
-from agent.clock import Clock, Correction
+from agent.clock import STEP_US, Clock, Correction, boot_id
 from agent.config.difference import difference
 from agent.config.model import Configuration, Device
 from agent.control.inbox import Addressee, Inbox
@@ -35,6 +35,8 @@ from agent.control.service import Control, Gateway, compose
 from agent.core.bounded import left_behind
 from agent.core.high_water import MARK, HighWater, read_mark
 from agent.core.supervision import ComponentSnapshot, Supervision
+from agent.core.unvouched import SETTING as UNVOUCHED
+from agent.core.unvouched import Unvouched
 from agent.digest.service import DigestService
 from agent.errors import GongfuError
 from agent.evidence.identity import Identity
@@ -156,6 +158,7 @@ class Agent:
         """Of the clock, not kept yet."""
         self._was_trusted = False
         self._mark = HighWater(clock)
+        self._unvouched = Unvouched(boot_id())
 
     @classmethod
     async def build(
@@ -175,6 +178,7 @@ class Agent:
         clock.not_before_us = max(clock.not_before_us, read_mark(await store.meta(MARK)))
         await store.set_meta("clock_epoch", str(clock.epoch))
         agent = cls(configuration, store, identity, clock, journal, key, reload)
+        agent._unvouched.read(await store.meta(UNVOUCHED))
         await agent._make_devices()
         return agent
 
@@ -305,6 +309,7 @@ class Agent:
                 while self._corrections:
                     await self._note_correction(self._corrections[0])
                     self._corrections.pop(0)
+                await self._mind_unvouched()
                 if (mark := self._mark.moved()) is not None:
                     await self.store.set_meta(MARK, str(mark))
             except GongfuError as error:  # the disk fails: again when it works
@@ -321,6 +326,23 @@ class Agent:
             await self.digests.restamp(correction.epoch, correction.shift_us)
         self.digests.epoch_begins()
         self._report("clock_step", "", {"shift_s": round(correction.shift_us / 1e6, 3), "source": correction.source})
+
+    async def _mind_unvouched(self) -> None:
+        clock, unvouched = self.clock, self._unvouched
+        if not clock.trusted:
+            if unvouched.note(clock.epoch, clock.base_us):
+                await self.store.set_meta(UNVOUCHED, unvouched.text())
+            return
+        for epoch, shift_us in unvouched.shifts(clock.base_us):
+            left_us = shift_us - self.store.restamped(epoch)
+            if abs(left_us) > STEP_US:
+                await self.recorder.flush()
+                await self.digests.restamp(epoch, left_us)
+        if unvouched.unknown:
+            log.warning("what was recorded before this machine was started anew keeps the stamps of a clock that "
+                        "nobody vouched for")  # fmt: skip
+        if unvouched.settle():
+            await self.store.set_meta(UNVOUCHED, unvouched.text())
 
     async def _refresh_status(self) -> None:
         while True:

@@ -137,6 +137,12 @@ class Clock:
         return self._system_us() - self.now()
 
     @property
+    def base_us(self) -> int:
+        """This clock minus boot time, in microseconds."""
+        mono = self._monotonic_us()
+        return self._base_us + self._slewed(mono)
+
+    @property
     def epoch_age_s(self) -> float:
         """Seconds for which the running epoch has stamped."""
         return (self._monotonic_us() - self._epoch_from_us) / 1e6

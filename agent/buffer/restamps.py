@@ -61,6 +61,10 @@ class Restamps(Blocks):
                 await self._follow()
             ((self._first,),) = await self._db.read("SELECT COALESCE(MIN(first), 0) FROM block")
 
+    def restamped(self, epoch: int) -> int:
+        """By how much that was done for an epoch so far."""
+        return self._shifts.get(epoch, 0)
+
     async def finish_restamp(self) -> None:
         """Move what a correction that was cut short has left where it was."""
         async with self._moving:

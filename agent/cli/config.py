@@ -193,7 +193,7 @@ def _lock(here: _Here, options: argparse.Namespace) -> int:
     seconds = parse_seconds(options.span)
     if seconds is None or not 0 < seconds <= LONGEST_S:
         raise GongfuError(f"--for {options.span} is no duration of at most 30d", remedy="write 30m, 8h or 1d")
-    return _set_lock(here, seconds, f"the platform changes nothing here for {options.span}")
+    return _set_lock(here, float(seconds), f"the platform changes nothing here for {options.span}")
 
 
 def _unlock(here: _Here, _options: argparse.Namespace) -> int:

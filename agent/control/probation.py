@@ -19,6 +19,8 @@ PATIENCE = 2.5
 LEAST_GRACE_S, MOST_GRACE_S = 2.0, 60.0
 """What is silent at the end may prove itself within its patience, at least and at most this: a busy moment of this
 gateway is no fault of a machine."""
+AHEAD_US = 1_000_000
+"""What is stamped further ahead was stamped before the clock was put back: it proves nothing."""
 _DELIVERS = ("running", "degraded")
 
 
@@ -103,8 +105,12 @@ class _Watch:
             if each.series not in tags or each.value is None:
                 continue
             patience = _patience_us(self._intervals[each.series], scans.get(each.series.partition(".")[0], 0.0))
-            if each.time_us >= max(self._began_us, now - patience):
+            if max(self._began(now), now - patience) <= each.time_us <= now + AHEAD_US:
                 self._good_at[each.series] = seen
+
+    def _began(self, now: int) -> int:
+        # A clock that was put back meanwhile: stamps from before the switch lie in the future then.
+        return self._began_us if self._began_us <= now else 0
 
     def unproven(self) -> list[str]:
         """The changed tags that were never good, or are not any more."""
@@ -128,8 +134,8 @@ class _Watch:
             return True
         since = now_us - _patience_us(shortest, device.latency_s)
         if device.name in self._renewed:
-            since = max(since, self._began_us)
-        return device.state in _DELIVERS and device.good > 0 and device.last_good_us >= since
+            since = max(since, self._began(now_us))
+        return device.state in _DELIVERS and device.good > 0 and since <= device.last_good_us <= now_us + AHEAD_US
 
 
 def _patience_us(interval_s: float, scan_s: float) -> int:

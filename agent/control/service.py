@@ -153,8 +153,12 @@ class Control:
         self._keeping = asyncio.Lock()
         self._held: bytes | None = None
         self._boot_id, self._boot_us = boot
-        standing = journal.standing()
-        self._standing = msgspec.structs.replace(standing, lock=carried(standing.lock, self._boot_id, self._boot_us()))
+        self._standing = standing = journal.standing()
+        self._lock_moved = standing.lock is not None and standing.lock.boot_id != self._boot_id
+        """The machine was started anew: what was left of the lock begins now, and that is not written down yet."""
+        if self._lock_moved:
+            lock = carried(standing.lock, self._boot_id, self._boot_us())
+            self._standing = msgspec.structs.replace(standing, lock=lock)
         self.changed = asyncio.Event()
         """Set when :attr:`standing` has changed; whoever waits for it clears it."""
 
@@ -197,8 +201,9 @@ class Control:
     async def look_again(self) -> None:
         """Judge what had to wait, if it need not any more; write down now and then what is left of the lock."""
         lock, kept = self._lock, self._standing.lock
-        if kept is not None and (lock is None or kept.left_us - lock.left_us >= LOCK_STEP_US):
+        if self._lock_moved or (kept and (lock is None or kept.left_us - lock.left_us >= LOCK_STEP_US)):
             await self._update(lock=lock)
+            self._lock_moved = False
         if self._held is not None and self._clock.trusted and not self.locked:
             await self.offer(self._held)
 

@@ -65,6 +65,9 @@ async def test_a9_a_lock_outlives_the_agent_and_the_machine(tmp_path: Path) -> N
     control = world.control()
     assert control.locked_until_us >= world.time + HOUR // 2
     await control.look_again()
+    world.boot += HOUR // 4
+    control = world.control()  # the agent alone: it does not begin again
+    assert control.locked_until_us <= world.time + HOUR * 3 // 4
     world.boot += HOUR
     assert not control.locked
     await control.look_again()

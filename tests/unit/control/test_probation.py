@@ -87,3 +87,28 @@ async def test_d4_degraded_without_a_good_value_does_not_deliver(
     assert delivering(plant) == ["fresh"]
     refusal = await verdict(plant, configurations)
     assert refusal is not None and refusal.devices == (("kept", "degraded"),)
+
+
+async def test_a2_a_clock_that_is_put_back_during_probation_fails_nothing(
+    configurations: tuple[Configuration, Configuration],
+) -> None:
+    plant = Plant(kept=1e6, fresh=1e6)
+    old, new = configurations
+    began = plant.now()
+    plant.time_us -= 500 * SECOND
+    assert await probation(plant, new, difference(old, new), ["kept"], began_us=began, seconds=0.3) is None
+
+
+async def test_a2_what_was_stamped_before_the_clock_was_put_back_proves_nothing(
+    configurations: tuple[Configuration, Configuration],
+) -> None:
+    class Silent(Plant):
+        def _last(self, name: str) -> int:
+            return 1_000 * SECOND
+
+    plant = Silent(kept=0.0, fresh=0.0)
+    old, new = configurations
+    began = plant.now()
+    plant.time_us -= 500 * SECOND
+    refusal = await probation(plant, new, difference(old, new), ["kept"], began_us=began, seconds=0.3)
+    assert refusal is not None and refusal.code == "probation_failed"

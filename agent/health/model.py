@@ -16,6 +16,8 @@ from agent.health.host import Host
 DeviceState = Literal["starting", "running", "degraded", "down", "off"]
 ComponentState = Literal["starting", "running", "restarting", "stopped"]
 ConfigState = Literal["UNSET", "APPLYING", "APPLIED", "FAILED"]
+Verdict = Literal["healthy", "attention", "unhealthy", "unknown"]
+"""``attention``: data flows to disk, but somebody should look; ``unknown``: an older agent does not say."""
 UplinkState = Literal["off", "starting", "connected", "waiting", "failing", "refused"]
 
 
@@ -155,6 +157,8 @@ class Health(_Part, frozen=True):
     """Why not."""
     warnings: tuple[str, ...] = ()
     """What else an operator should look at."""
+    verdict: Verdict = "unknown"
+    """Both in one word, the same wherever it is shown."""
 
 
 class Status(_Part, frozen=True):

@@ -25,6 +25,7 @@ from agent.health.model import (
     LossStatus,
     Status,
     UplinkStatus,
+    Verdict,
     decode,
     encode,
     iso,
@@ -194,7 +195,8 @@ def judge(
         warnings.append(f"the last configuration failed: {config.last_error}")
     if config.trust_problem:
         warnings.append(f"nothing that the platform sends is taken: {config.trust_problem}")
-    return Health(healthy=not reasons, reasons=tuple(reasons), warnings=tuple(warnings))
+    verdict: Verdict = "unhealthy" if reasons else "attention" if warnings else "healthy"
+    return Health(healthy=not reasons, reasons=tuple(reasons), warnings=tuple(warnings), verdict=verdict)
 
 
 def buffer_status(stats: Stats, *, max_bytes: int, failing: str) -> BufferStatus:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from agent.health.model import AudienceStatus, BufferStatus, DeviceStatus, Status, UplinkStatus
+from agent.health.model import AudienceStatus, BufferStatus, DeviceStatus, Status, UplinkStatus, Verdict
 from agent.table import table
 
 _SHOWN_FAULTS = 5
+_VERDICTS: Mapping[Verdict, str] = {
+    "healthy": "healthy",
+    "attention": "needs attention",
+    "unhealthy": "NOT HEALTHY",
+    "unknown": "an agent of another version",
+}
 
 
 def render(status: Status) -> str:
@@ -17,7 +24,7 @@ def render(status: Status) -> str:
 
 
 def _head(status: Status) -> str:
-    word = "healthy" if status.health.healthy else "NOT HEALTHY"
+    word = _VERDICTS[status.health.verdict]
     return (
         f"{status.gateway} ({status.gateway_id}): {word}, gongfu-edge {status.version}, "
         f"up {duration(status.uptime_s)}, {status.time}"

@@ -107,10 +107,9 @@ function showStatus(status) {
   at("gateway").textContent = status.gateway;
   at("identity").textContent =
     `${status.gateway_id} · ${label("version")} ${status.version} · ${label("up")} ${duration(status.uptime_s)}`;
-  const { healthy, warnings } = status.health;
-  const word = healthy ? (warnings.length ? "attention" : "healthy") : "unhealthy";
-  at("health").textContent = label(word);
-  at("health").className = `pill ${TONE[word]}`;
+  const { verdict } = status.health;
+  at("health").textContent = label(verdict);
+  at("health").className = `pill ${TONE[verdict]}`;
   at("notices").replaceChildren(
     ...status.health.reasons.map((text) => element("li", text, "bad")),
     ...status.health.warnings.map((text) => element("li", text, "warn")),

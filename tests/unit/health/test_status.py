@@ -115,10 +115,18 @@ def test_ledger_is_summed_by_cause() -> None:
 
 def test_text_shows_problem_and_remedy() -> None:
     text = render(status(DeviceNow(name="压机一号"), DOWN))
-    assert "healthy" in text.splitlines()[0]
+    assert "needs attention" in text.splitlines()[0]
     assert "device meter-1 is down: no answer from 192.168.1.11:502" in text
     assert "device meter-1 → is it switched on? ping 192.168.1.11" in text
     assert "never" in text  # the last good value of the one that is down
+
+
+def test_n20_the_verdict_is_one_word_of_the_judge() -> None:
+    found = [status(*devices).health.verdict for devices in ((DeviceNow(),), (DeviceNow(), DOWN), (DOWN,))]
+    assert found == ["healthy", "attention", "unhealthy"]
+    older = json.loads(encode(status()))
+    del older["health"]["verdict"]
+    assert "an agent of another version" in render(decode(json.dumps(older).encode())).splitlines()[0]
 
 
 def test_text_columns_are_aligned_with_chinese_names() -> None:

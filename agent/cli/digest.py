@@ -126,15 +126,11 @@ async def _run(options: Namespace) -> int:
     if options.action == "preview":
         return await _preview(in_force(options.config), options.audience)
     of_sums = options.action == "show" and options.seq is None
-    configuration = in_force(options.config) if of_sums else load(options.config)
+    configuration = in_force(options.config) if of_sums or options.action == "list" else load(options.config)
     async with reading(configuration) as whole:
         store = await _chain(whole, configuration, options.audience)
         if options.action == "list":
-            rows = [
-                (str(each.seq), each.kind, iso(each.start), iso(each.end), each.state, str(len(each.body)), each.reason)
-                for each in await store.digests(options.limit)
-            ]
-            print(table(("seq", "kind", "from", "to", "state", "bytes", "reason"), rows))
+            _list(await store.digests(options.limit), sent=_is_sent(configuration, options.audience))
             return 0
         if of_sums:
             return await _show_summary(options, configuration, whole)
@@ -151,6 +147,20 @@ async def _run(options: Namespace) -> int:
                 await _export(whole.stream_of(name), options.directory / name)
     _export_keys(configuration, options.directory)
     return 0
+
+
+def _list(records: Sequence[DigestRecord], *, sent: bool) -> None:
+    rows = []
+    for each in records:
+        state = each.state if sent or each.state != "pending" else "kept here"
+        rows.append((str(each.seq), each.kind, iso(each.start), iso(each.end), state, str(len(each.body)), each.reason))
+    print(table(("seq", "kind", "from", "to", "state", "bytes", "reason"), rows))
+
+
+def _is_sent(configuration: Configuration, audience: str) -> bool:
+    """Whether there is somebody that digests of this chain go to."""
+    file = configuration.file
+    return any(each.name == audience for each in file.audience) if audience else file.platform is not None
 
 
 async def _chain(store: Store, configuration: Configuration, audience: str) -> Store | Stream:

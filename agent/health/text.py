@@ -65,12 +65,10 @@ def _device_row(device: DeviceStatus, status: Status) -> tuple[str, ...]:
 
 
 def _facts(status: Status) -> str:
-    digests = status.digests
     rows = [
         ("clock", f"{'trusted' if status.clock.trusted else 'NOT trusted'} ({status.clock.source})"),
         ("buffer", _buffer(status.buffer, status)),
-        ("digests", f"{digests.built} built, {digests.pending} pending, {digests.accepted} accepted, "
-                    f"{digests.rejected} rejected; last accepted {_ago(digests.last_accepted, status)}"),
+        ("digests", _digests(status)),
         ("platform", _uplink(status.uplink, status)),
         ("config", f"{status.config.source}, {status.config.running_hash[:12]}"
                    + (f", {status.config.status}" if status.config.status != "UNSET" else "")
@@ -96,6 +94,17 @@ def _buffer(buffer: BufferStatus, status: Status) -> str:
     )
 
 
+def _digests(status: Status) -> str:
+    digests = status.digests
+    if status.uplink.state == "off" and not digests.accepted + digests.rejected:
+        return f"{digests.built} built, kept here"
+    waiting = "kept here" if status.uplink.state == "off" else "pending"
+    return (
+        f"{digests.built} built, {digests.pending} {waiting}, {digests.accepted} accepted, "
+        f"{digests.rejected} rejected; last accepted {_ago(digests.last_accepted, status)}"
+    )
+
+
 def _uplink(uplink: UplinkStatus, status: Status) -> str:
     if uplink.state == "off":
         return "none configured; digests are kept here"
@@ -107,7 +116,8 @@ def _uplink(uplink: UplinkStatus, status: Status) -> str:
 
 
 def _audience(audience: AudienceStatus, status: Status) -> str:
-    digests = f"{audience.pending} digests pending, {audience.accepted} accepted, {audience.rejected} rejected"
+    waiting = "kept here" if audience.state == "removed" else "pending"
+    digests = f"{audience.pending} digests {waiting}, {audience.accepted} accepted, {audience.rejected} rejected"
     if audience.state == "removed":
         return f"not configured any more, nothing is sent; {digests}"
     return (

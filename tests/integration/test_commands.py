@@ -69,6 +69,20 @@ def test_a_missing_keys_file_is_named_plainly(tmp_path: Path) -> None:
     assert done.returncode == 1 and "No such file" in done.stderr and "Errno" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("extra", "word"), [("", "kept here"), ('[platform]\nurl = "https://platform.example/api/v1"\n', "pending")]
+)
+async def test_n21_without_a_platform_digests_are_listed_as_kept(tmp_path: Path, extra: str, word: str) -> None:
+    config = write_config(tmp_path, extra=extra)
+    folder = Path(load(config).file.gateway.data_dir)
+    folder.mkdir()
+    store = await Store.open(folder / "buffer.db")
+    await store.add_digest(DigestRecord(1, "period", 0, 900 * 10**6, "h", "p", b"{}", "j"), [])
+    await store.close()
+    done = gongfu_edge("digest", "list", "--config", str(config))
+    assert done.returncode == 0 and f"  {word}  " in done.stdout, done.stdout + done.stderr
+
+
 async def test_a_day_is_shown_from_what_was_kept(tmp_path: Path) -> None:
     config = write_config(tmp_path)
     configuration = load(config)

@@ -13,7 +13,7 @@ const LABELS = {
     reconnects: "Reconnects", note: "Note", tag: "Tag", value: "Value", unit: "Unit", quality: "Quality", time: "Time", size: "Size",
     seq: "No.", period: "Period", reason: "Reason", none: "none yet", shown: (n, total) => `${n} of ${total}`,
     built: "built", lost: "Lost", nothing: "nothing",
-    starting: "starting", running: "running", degraded: "degraded", down: "down", off: "off", pending: "pending",
+    starting: "starting", running: "running", degraded: "degraded", down: "down", off: "off", pending: "pending", kept: "kept here",
     accepted: "accepted", rejected: "rejected", connected: "connected", waiting: "waiting", failing: "failing",
     refused: "refused", uncertain: "uncertain", ntp: "NTP", file: "file",
     prescriptions: "Prescriptions", finding: "Finding", measure: "Measure", target: "Target", until: "Until",
@@ -31,7 +31,7 @@ const LABELS = {
     reconnects: "重连", note: "说明", tag: "点位", value: "数值", unit: "单位", quality: "质量", time: "时间", size: "大小",
     seq: "序号", period: "时段", reason: "原因", none: "暂无", shown: (n, total) => `${n} / ${total}`,
     built: "已生成", lost: "丢失", nothing: "无",
-    starting: "启动中", running: "运行", degraded: "部分异常", down: "离线", off: "停用", pending: "待发送",
+    starting: "启动中", running: "运行", degraded: "部分异常", down: "离线", off: "停用", pending: "待发送", kept: "保存在本机",
     accepted: "已接收", rejected: "被拒绝", connected: "已连接", waiting: "等待", failing: "失败",
     prescriptions: "处方", finding: "诊断依据", measure: "改进措施", target: "目标", until: "截止",
     received: "已接收", adopted: "已采纳", declined: "未采纳", expired: "已过期", withdrawn: "已撤回",
@@ -117,6 +117,8 @@ function showStatus(status) {
   at("cards").replaceChildren(...cards(status));
   rows("devices", status.devices.map(deviceRow), 9);
 }
+// Without a platform nothing waits to be sent: what is built is meant to stay.
+const sent = (status, state) => (state === "pending" && status.uplink.state === "off" ? "kept" : state);
 function cards(status) {
   const { clock: time, uplink, buffer, digests, host, ledger, config } = status;
   const lost = Object.entries(ledger).map(([cause, loss]) => `${cause}: ${loss.count}`).join(", ");
@@ -126,7 +128,7 @@ function cards(status) {
     card(label("platform"), uplink.state === "off" ? label("nowhere") : [pill(uplink.state), ` ${uplink.last_error}`],
       uplink.state === "off" ? "" : `${uplink.url} · ${label("contact")} ${clock(uplink.last_contact)} · ${label("today")} ` +
         size(uplink.bytes_today) + (uplink.max_bytes_per_day ? ` ${label("of")} ${size(uplink.max_bytes_per_day)}` : "")),
-    card(label("digests"), `${digests.built} ${label("built")}, ${digests.pending} ${label("pending")}`,
+    card(label("digests"), `${digests.built} ${label("built")}, ${digests.pending} ${label(sent(status, "pending"))}`,
       `${digests.accepted} ${label("accepted")}, ${digests.rejected} ${label("rejected")} · ${clock(digests.last_accepted)}`),
     card(label("buffer"), size(buffer.bytes) + (buffer.max_bytes ? ` ${label("of")} ${size(buffer.max_bytes)}` : ""),
       buffer.failing || `${buffer.samples} ${label("samples")}, ${label("since")} ${clock(buffer.oldest)}`),
@@ -174,9 +176,9 @@ function span({ kind, start, end }) {
   const text = `${clock(start, true)} – ${clock(end, ["day", "week", "month"].includes(kind))}`;
   return kind === "period" ? text : `${text} · ${label(kind)}`;
 }
-function showDigests({ digests }) {
+function showDigests({ digests }, status) {
   rows("digests", digests.map((each) => [
-    number(each.seq), cell(span(each)), cell(pill(each.state)),
+    number(each.seq), cell(span(each)), cell(pill(sent(status, each.state))),
     cell(size(each.bytes)), cell(each.hash.slice(0, 16)), cell(each.reason, "wide"),
   ]), 6);
 }
@@ -205,7 +207,7 @@ async function refresh() {
       ask("api/status"), ask(`api/latest?limit=${SHOWN}&match=${match}`), ask("api/digests?limit=20"), ask("api/prescriptions")]);
     showStatus(status);
     showValues(values);
-    showDigests(digests);
+    showDigests(digests, status);
     showPrescriptions(prescriptions);
   } catch (error) {
     at("health").textContent = label("unhealthy");

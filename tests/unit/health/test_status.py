@@ -9,6 +9,7 @@ import pytest
 from agent.buffer.records import DigestRecord, Loss
 from agent.core.supervision import ComponentSnapshot, State
 from agent.health.status import (
+    AudienceStatus,
     ConfigStatus,
     DigestStatus,
     Status,
@@ -127,6 +128,22 @@ def test_n20_the_verdict_is_one_word_of_the_judge() -> None:
     older = json.loads(encode(status()))
     del older["health"]["verdict"]
     assert "an agent of another version" in render(decode(json.dumps(older).encode())).splitlines()[0]
+
+
+def test_n21_without_a_platform_digests_are_kept_and_nothing_is_pending() -> None:
+    off = UplinkStatus(state="off")
+    alone = replace_digests(pending=9, accepted=0)
+    assert "9 built, kept here" in render(status(uplink=off, digests=alone))
+    assert "pending" not in render(status(uplink=off, digests=alone))
+    # One that had a platform before it was taken out of the configuration.
+    assert "9 built, 1 kept here, 8 accepted" in render(status(uplink=off))
+    assert "9 built, 1 pending, 8 accepted" in render(status())
+
+
+def test_n21_for_an_audience_that_is_removed_digests_are_kept_too() -> None:
+    gone = AudienceStatus(name="owner", state="removed", pending=2, accepted=1, rejected=0, last_accepted=None)
+    text = render(status(audiences=[gone]))
+    assert "2 digests kept here, 1 accepted" in text and "2 digests pending" not in text
 
 
 def test_text_columns_are_aligned_with_chinese_names() -> None:

@@ -73,9 +73,13 @@ class Blocks(Ledger):
     async def refill(self, transaction: Transaction) -> None:
         await super().refill(transaction)
         first, samples = self._db.lost or (0, 0)
-        loss = Loss(self._first or first, self._now(), "corrupt", count=self._samples or samples)
-        self._samples = self._first = 0
-        await self._enter(transaction, loss)
+        ((kept, oldest),) = await transaction.rows(
+            "SELECT COALESCE(SUM(samples), 0), COALESCE(MIN(first), 0) FROM block"
+        )
+        count = max((self._samples or samples) - kept, 0)
+        if count or not kept:
+            await self._enter(transaction, Loss(self._first or first, self._now(), "corrupt", count=count))
+        self._samples, self._first = kept, oldest
 
     async def append(self, batch: Batch, epoch: int = 0) -> None:
         """Store a batch, stamped in ``epoch`` of the clock; on disk when this returns.

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import aiosqlite
 
 from agent.buffer.failures import StoreCorrupt, StoreFull, StoreUnavailable, failures_named
+from agent.core.faults import remedy_of
 from agent.errors import GongfuError
 
 log = logging.getLogger(__name__)
@@ -108,11 +109,25 @@ class Database:
         """Open, and bring the schema up to date. A writer sets a damaged file aside and starts anew."""
         async with self._using:
             try:
+                if not self.read_only:
+                    self._resume()
                 await self._connect()
             except StoreCorrupt as error:
                 if self.read_only:
                     raise
                 await self._start_over(error)
+                await self._connect()
+
+    def _resume(self) -> None:
+        """What a power cut has interrupted when the file was salvaged."""
+        from agent.buffer.salvage import SAVING, take_over
+
+        try:
+            take_over(self.path, self.max_bytes // 2)
+        except OSError as failed:
+            raise StoreUnavailable(f"{self.path}: {failed.strerror}", remedy=remedy_of(failed)) from failed
+        if self.path.exists() and Path(f"{self.path}{SAVING}").exists():
+            raise StoreCorrupt(f"{self.path}: was being salvaged when the power went")
 
     async def _connect(self) -> aiosqlite.Connection:
         with failures_named(self.path):
@@ -237,7 +252,7 @@ class Database:
             if self.read_only:
                 raise
             await self._start_over(error)
-            raise StoreUnavailable(f"{self.path}: was damaged; a new one has been started") from error
+            raise StoreUnavailable(f"{self.path}: was damaged; it is mended, or a new one has been started") from error
         except GongfuError:
             raise
         except Exception:
@@ -246,18 +261,36 @@ class Database:
             raise
 
     async def _start_over(self, error: StoreCorrupt) -> None:
-        """Set the file aside, start a new one, and save what can be read of the small tables."""
+        """Mend the file; else save beside it what can be read, and only then put that in its place."""
         # Late import: salvage is as rare as it should be.
-        from agent.buffer.salvage import save, set_aside
+        from agent.buffer.salvage import SAVED, SAVING, reindexed, save, sync_folder, take_over
 
         await self._disconnect()
-        aside = set_aside(self.path, self.max_bytes // 2)
-        log.error("%s; set aside%s, a new one is started", error, f" in {aside.parent}" if aside else "")
-        connection = await self._connect()
-        self.lost = await asyncio.to_thread(save, aside, self.path, self.max_bytes // PAGE) if aside else (0, 0)
-        if self.reborn is not None:
+        saving = Path(f"{self.path}{SAVING}")
+        if not saving.exists() and await asyncio.to_thread(reindexed, self.path):
+            log.warning("%s; its indexes were made anew, and nothing is lost", error)
+            return
+        try:
             with failures_named(self.path):
-                await self._transact(Transaction(connection), self.reborn, SMALL)
+                for suffix in ("", "-wal", "-shm"):
+                    Path(f"{saving}{suffix}").unlink(missing_ok=True)
+                connection = await _connection(saving, read_only=False)
+                try:
+                    for pragma in await self._pragmas(connection):
+                        await connection.execute_fetchall(pragma)
+                    await _migrate(connection, saving, read_only=False)
+                    self.lost = await asyncio.to_thread(save, self.path, saving, self.max_bytes // PAGE)
+                    if self.reborn is not None:
+                        await self._transact(Transaction(connection), self.reborn, SMALL)
+                    await connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+                finally:
+                    await connection.close()
+            saving.rename(f"{self.path}{SAVED}")
+            sync_folder(self.path.parent)
+            take_over(self.path, self.max_bytes // 2)
+        except OSError as failed:
+            raise StoreUnavailable(f"{self.path}: {failed.strerror}", remedy=remedy_of(failed)) from failed
+        log.error("%s; set aside in %s, what could be read of it goes on", error, self.path.parent / "quarantine")
 
     # -- size ----------------------------------------------------------------------------------------
 

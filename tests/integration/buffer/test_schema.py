@@ -73,5 +73,5 @@ async def test_L6_an_older_file_that_is_damaged_saves_what_it_can(tmp_path: Path
     store = await Store.open(path)
     assert [each.seq for each in await store.digests(9)] == [3, 2, 1]
     assert await store.meta("clock_epoch") == "4" and await store.series_names() == {1: "a.x"}
-    assert [(loss.cause, loss.count) for loss in await store.losses(0, 2**62)] == [("corrupt", 500)]
+    assert len(await times_of(store)) == 500 and await store.losses(0, 2**62) == []
     await store.close()

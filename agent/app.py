@@ -25,6 +25,7 @@ from agent.buffer.store import Event, Store
 from agent.clock import STEP_US, Clock, Correction, boot_id
 from agent.config.difference import difference
 from agent.config.model import Configuration, Device
+from agent.control.in_force import keep
 from agent.control.inbox import Addressee, Inbox
 from agent.control.journal import Journal
 from agent.control.loop import hear_engineer
@@ -180,6 +181,7 @@ class Agent:
         agent = cls(configuration, store, identity, clock, journal, key, reload)
         agent._unvouched.read(await store.meta(UNVOUCHED))
         await agent._make_devices()
+        await asyncio.to_thread(keep, journal.folder, configuration)
         return agent
 
     async def _make_devices(self) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from agent.control.journal import Journal
 
 EXAMPLE = """  gongfu-edge config show --origin
+  gongfu-edge config diff
   gongfu-edge config diff new.toml
   gongfu-edge config history
   gongfu-edge config rollback 11
@@ -33,8 +34,12 @@ def main(arguments: Sequence[str]) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     show = commands.add_parser("show", help="every value in force")
     show.add_argument("--origin", action="store_true", help="also where each value comes from")
-    diff = commands.add_parser("diff", help="what another file, or a revision, would change")
-    diff.add_argument("other", help="a configuration file, or the number of a revision (0: the local file alone)")
+    diff = commands.add_parser("diff", help="what the edited file, another one, or a revision would change")
+    diff.add_argument(
+        "other",
+        nargs="?",
+        help="a configuration file, or the number of a revision (0: the local file alone); default: the file itself",
+    )
     commands.add_parser("history", help="the revisions that were tried: who signed, when, how it ended")
     rollback = commands.add_parser("rollback", help="put an earlier revision in force again")
     rollback.add_argument("revision", nargs="?", type=int, help="its number (default: the one before; 0: none)")
@@ -123,22 +128,39 @@ def _shown(path: str, value: Any) -> str:
 
 
 def _diff(here: _Here, options: argparse.Namespace) -> int:
-    from agent.config.difference import difference
+    from agent.config.difference import difference_of_forms
     from agent.config.parse import load
+    from agent.control.in_force import form, kept
 
     running = here.journal.standing().running
-    before = here.effective(running)
-    number = (
-        int(options.other)
-        if options.other.isascii() and options.other.isdecimal() and not Path(options.other).exists()
-        else None
-    )
-    after = here.effective(number) if number is not None else load(Path(options.other), overlay=here.overlay(running))
-    change = difference(before, after)
+    other = Path(options.other or here.path)
+    if options.other and options.other.isascii() and options.other.isdecimal() and not other.exists():
+        after = here.effective(int(options.other))
+    else:
+        after = load(other, overlay=here.overlay(running))
+    before = kept(here.journal.folder)
+    if before is not None:
+        print(f"against {_in_force(here)}:")
+    elif not options.other or other.resolve() == here.path.resolve():
+        raise GongfuError(
+            f"nothing was in force here yet that {here.path} could be compared with",
+            remedy="see what it says: gongfu-edge check; the agent takes it when it starts",
+        )
+    else:  # no agent has run yet: the local file is what it would take
+        before = form(here.effective(running))
+    change = difference_of_forms(before, form(after))
     print("\n".join(change.lines()) or "nothing changes")
     if change.needs_restart:
         print(f"needs a restart: {', '.join(change.needs_restart)}")
     return 0
+
+
+def _in_force(here: _Here) -> str:
+    with here.agent_stopped() as stopped:
+        if stopped:
+            return "what was in force last (no agent runs)"
+    trying = here.journal.standing().state == "APPLYING"
+    return "what is in force; another configuration is being tried now" if trying else "what runs"
 
 
 def _history(here: _Here, _options: argparse.Namespace) -> int:

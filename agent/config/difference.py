@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from agent.config.canonical import device_form
 from agent.config.model import Configuration, Device, Tag
@@ -65,6 +67,27 @@ def difference(old: Configuration, new: Configuration) -> Difference:
         tags=tuple(tags),
         sections=sections,
         moves="platform" in sections and None not in (old.file.platform, new.file.platform),
+    )
+
+
+def difference_of_forms(old: Mapping[str, Any], new: Mapping[str, Any]) -> Difference:
+    """The same of two canonical forms (:func:`agent.config.canonical.canonical`), decoded: also of a configuration
+    whose file is not there any more. ``tags``: all that differ."""
+    before, after = ({each["name"]: each for each in form["device"]} for form in (old, new))
+    added = tuple(name for name in after if name not in before)
+    altered = tuple(name for name in after if name in before and before[name] != after[name])
+    known = {tag[0]: tag for name in altered for tag in before[name]["tags"]}
+    tags = [tag[0] for name in (*added, *altered) for tag in after[name]["tags"] if known.get(tag[0]) != tag]
+    sections = tuple(
+        name for name in {**old, **new} if name not in ("version", "device") and old.get(name) != new.get(name)
+    )
+    return Difference(
+        added=added,
+        removed=tuple(name for name in before if name not in after),
+        altered=altered,
+        tags=tuple(tags),
+        sections=sections,
+        moves="platform" in sections and None not in (old.get("platform"), new.get("platform")),
     )
 
 

@@ -25,6 +25,7 @@ from agent.config.parse import load
 from agent.control.bundle import Bundle, verify
 from agent.control.content import read_content, refusal_of
 from agent.control.dry_run import dry_run
+from agent.control.in_force import keep
 from agent.control.journal import Journal, Revision, Standing
 from agent.control.lock import Lock, carried, locked_for
 from agent.control.probation import Plant, delivering, probation
@@ -420,6 +421,8 @@ class Control:
         in_force = self._standing.running if refusal or running is None else running
         told = self._told(refusal) if refusal else ""
         await self._update(state=state, last_error=reason, told=told, running=in_force)
+        if not refusal:
+            await asyncio.to_thread(keep, self._journal.folder, self._plant.configuration)
         if entry:
             ended = msgspec.structs.replace(entry, state=state, reason=reason, ended_us=self._clock.now())
             await asyncio.to_thread(self._journal.enter, ended)

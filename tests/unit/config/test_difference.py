@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from agent.config.difference import Difference, difference
+import pytest
+
+from agent.config.difference import Difference, difference, difference_of_forms
 from agent.config.parse import loads
+from agent.control.in_force import form
 
 BASE = """
 [gateway]
@@ -64,3 +67,26 @@ def test_a_device_that_is_switched_on_must_prove_all_its_tags() -> None:
 def test_sections_say_whether_they_need_a_restart() -> None:
     found = between(BASE, BASE + '[digest]\nperiod = "5m"\n[buffer]\nflush = "1s"\n')
     assert set(found.sections) == {"digest", "buffer"} and found.needs_restart == ("buffer",)
+
+
+@pytest.mark.parametrize(
+    "new",
+    [
+        BASE,
+        BASE.replace('"constant:2"', '"constant:3"'),
+        BASE[: BASE.rindex("[[device]]")],
+        BASE + '[[device]]\nname = "c"\ndriver = "simulated"\ntag = [{ name = "z", address = "constant:1" }]\n',
+        BASE + '[digest]\nperiod = "5m"\n[buffer]\nflush = "1s"\n',
+        BASE + '[platform]\nurl = "https://one.example/api/v1"\n',
+        BASE + '[platform]\nurl = "https://two.example/api/v1"\n',
+        BASE + '[[audience]]\nname = "owner"\nurl = "https://two.example/api/v1"\nsections = ["coverage"]\n',
+    ],
+)
+@pytest.mark.parametrize("with_platform", [False, True])
+def test_n10_the_canonical_forms_differ_as_the_configurations_do(new: str, with_platform: bool) -> None:
+    old = BASE + ('[platform]\nurl = "https://one.example/api/v1"\n' if with_platform else "")
+    before, after = (loads(text, Path("config.toml"), {}) for text in (old, new))
+    found, expected = difference_of_forms(form(before), form(after)), difference(before, after)
+    assert set(found.sections) == set(expected.sections)
+    for name in ("added", "removed", "altered", "tags", "moves"):
+        assert getattr(found, name) == getattr(expected, name), name

@@ -90,7 +90,8 @@ class DriverError(Exception):
     """A failure that a driver has classified.
 
     ``str(error)`` is one line: what and where. ``remedy`` tells the plant engineer what to do, and
-    ``quality`` is the code that the affected points get.
+    ``quality`` is the code that the affected points get. ``held``: another program has what only one can have,
+    such as a serial port.
     """
 
     def __init__(
@@ -101,8 +102,10 @@ class DriverError(Exception):
         quality: Quality = Quality.CONNECTION,
         remedy: str = "",
         points: tuple[int, ...] = (),
+        held: bool = False,
     ) -> None:
         super().__init__(message)
+        self.held = held
         self.kind = kind
         self.quality = quality
         self.remedy = remedy

@@ -171,7 +171,7 @@ class Bus:
             if self._failures != failures and self._failure is not None:
                 # It failed while we stood in line: if every device behind a dead gateway waited for an
                 # attempt of its own, the last would wait as many timeouts as there are devices.
-                raise NoConnection(str(self._failure), self._failure.remedy)
+                raise NoConnection(str(self._failure), self._failure.remedy, held=self._failure.held)
             yield
 
     async def _outlive_late_answers(self, terms: Terms, *, repeated: bool) -> bool:
@@ -225,7 +225,7 @@ class Bus:
             await asyncio.sleep(self._connect_delay_s)
         except Refused as refused:
             self._failures += 1
-            self._failure = NoConnection(str(refused), refused.remedy)
+            self._failure = NoConnection(str(refused), refused.remedy, held=refused.held)
             raise self._failure from refused
         except BaseException:
             if connection is not None:

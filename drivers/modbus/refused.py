@@ -13,9 +13,10 @@ from drivers.quality import Quality
 class Refused(Exception):
     """The connection could not be made; the message says why."""
 
-    def __init__(self, message: str, remedy: str) -> None:
+    def __init__(self, message: str, remedy: str, *, held: bool = False) -> None:
         super().__init__(message)
         self.remedy = remedy
+        self.held = held
 
 
 def tls_context(link: Link) -> ssl.SSLContext:
@@ -47,7 +48,7 @@ def refused(link: Link, error: BaseException | None) -> Refused:
 def port_refused(path: str, code: int | None, error: BaseException | None) -> Refused:
     """The same for a serial port; ``code`` is the system's error number."""
     if code in (errno.EAGAIN, errno.EBUSY):
-        return Refused(f"{path} is in use by another program", f"find it with: sudo fuser -v {path}")
+        return Refused(f"{path} is in use by another program", f"find it with: sudo fuser -v {path}", held=True)
     if code == errno.ENOENT:
         return Refused(f"{path} does not exist", "plug the converter in; ls /dev/serial/by-id shows what is there")
     if code in (errno.EACCES, errno.EPERM):
@@ -64,5 +65,5 @@ def _plain(error: BaseException | None) -> str:
 class NoConnection(DriverError):
     """A refusal as the framework wants it: it goes away by itself. The message names the link."""
 
-    def __init__(self, message: str, remedy: str) -> None:
-        super().__init__(message, kind=FailureKind.TRANSIENT, quality=Quality.CONNECTION, remedy=remedy)
+    def __init__(self, message: str, remedy: str, *, held: bool = False) -> None:
+        super().__init__(message, kind=FailureKind.TRANSIENT, quality=Quality.CONNECTION, remedy=remedy, held=held)

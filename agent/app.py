@@ -19,9 +19,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from agent import __version__
+from agent.buffer.ballast import Ballast
 from agent.buffer.housekeeping import Housekeeping
 from agent.buffer.recorder import Recorder
-from agent.buffer.store import Event, Store
+from agent.buffer.store import Event, Store, StoreUnavailable
 from agent.clock import STEP_US, Clock, Correction, boot_id
 from agent.config.difference import difference
 from agent.config.model import Configuration, Device
@@ -40,6 +41,7 @@ from agent.core.unvouched import SETTING as UNVOUCHED
 from agent.core.unvouched import Unvouched
 from agent.digest.service import DigestService
 from agent.errors import GongfuError
+from agent.evidence.files import FileNotWritten
 from agent.evidence.identity import Identity
 from agent.health.notify import Notifier
 from agent.health.progress import Progress, Watchdog
@@ -75,20 +77,30 @@ async def run(local: Configuration) -> None:
     loop.add_signal_handler(signal.SIGHUP, reload.set)
     data_dir = Path(local.file.gateway.data_dir)
     with only_instance(data_dir):
-        journal = Journal(data_dir / "config")
-        key = EncryptionKey.load_or_create(data_dir / "identity")
-        for handler in logging.getLogger().handlers:
-            handler.addFilter(HidesSecrets(key))
-        configuration, _ = compose(local, journal, decrypt=key.decrypt)
-        clock = Clock()
-        async with _open_store(configuration, data_dir, clock) as store:
-            agent = await Agent.build(configuration, store, data_dir, journal, key, reload, clock)
-            await agent.run(stop)
+        try:
+            await _live(local, data_dir, stop, reload)
+        except (StoreUnavailable, FileNotWritten):
+            # It could not start: the disk is full, perhaps. Once more, with the room that is kept for that.
+            if not Ballast(data_dir).give_up():
+                raise
+            await _live(local, data_dir, stop, reload)
     if left := left_behind():
         # They would keep the loop, and with it the process, from ending. Everything is on disk.
         log.warning("%d calls do not end, the process ends without them", left)
         logging.shutdown()
         os._exit(0)
+
+
+async def _live(local: Configuration, data_dir: Path, stop: asyncio.Event, reload: asyncio.Event) -> None:
+    journal = Journal(data_dir / "config")
+    key = EncryptionKey.load_or_create(data_dir / "identity")
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(HidesSecrets(key))
+    configuration, _ = compose(local, journal, decrypt=key.decrypt)
+    clock = Clock()
+    async with _open_store(configuration, data_dir, clock) as store:
+        agent = await Agent.build(configuration, store, data_dir, journal, key, reload, clock)
+        await agent.run(stop)
 
 
 @asynccontextmanager
@@ -151,6 +163,7 @@ class Agent:
         self.inbox = Inbox(book, clock, addressee)
         self._mailbox = Mailbox(journal.folder)
         self._reload = reload
+        self._ballast = Ballast(Path(file.gateway.data_dir))
         self.snapshot = Snapshot(self)
         self.shared: MutableMapping[Hashable, Any] = {}
         """What the drivers of this agent share, such as the connection of a bus."""
@@ -271,7 +284,7 @@ class Agent:
         start("recorder", self._flush_for_ever, patience_s=FLUSH_PATIENCE + flush, cap_s=flush, essential=True)
         start("events", self._write_events)
         start("clock", self._watch_clock)
-        start("housekeeping", Housekeeping(self.store, self.clock).run)
+        start("housekeeping", Housekeeping(self.store, self.clock, self._ballast).run)
         start("status", self._refresh_status)
         start("digests", self._build_digests, essential=True)
         start("engineer", lambda: hear_engineer(self.control, self._mailbox, self._reload))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from agent.errors import GongfuError
@@ -24,8 +24,10 @@ def only_instance(data_dir: Path) -> Iterator[None]:
                 f"another agent (process {owner}) already uses {data_dir}",
                 remedy="stop it first (systemctl stop gongfu-edge), or give this one its own [gateway] data_dir",
             ) from None
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+        # Who holds it is a convenience, which a full disk may refuse; the lock itself holds.
+        with suppress(OSError):
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
         os.close(handle)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from agent.buffer.ballast import Ballast
 from agent.buffer.store import Store
 from agent.clock import Clock
 from agent.errors import GongfuError
@@ -19,8 +20,9 @@ RETENTION_PACE = 2.0
 class Housekeeping:
     """One a store. The byte cap holds always; age counts only while somebody vouches for the time."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, ballast: Ballast | None = None) -> None:
         self._store = store
+        self._ballast = ballast
         self._clock = clock
         self._looked_s = clock.monotonic()
 
@@ -35,6 +37,8 @@ class Housekeeping:
 
     async def tidy(self) -> None:
         """Once. Raises GongfuError when the store cannot be written."""
+        if self._ballast is not None:
+            await asyncio.to_thread(self._ballast.keep)
         now = self._clock.monotonic()
         elapsed, self._looked_s = now - self._looked_s, now
         time = self._clock.now() if self._clock.trusted else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import queue
 import resource
@@ -198,3 +199,46 @@ async def _until(folder: Path, look, good) -> None:  # type: ignore[no-untyped-d
             finally:
                 await store.close()
     pytest.fail("it never happened")
+
+
+async def test_b2_it_starts_on_a_full_disk_and_recovers_by_itself(tmp_path: Path) -> None:
+    try:
+        with small_disk(tmp_path / "disk", 16_000) as folder:
+            await _starts_on_a_full_disk(folder)
+    except PermissionError as error:
+        pytest.skip(f"needs root, to mount a small file system: {error}")
+
+
+async def _starts_on_a_full_disk(folder: Path) -> None:
+    config = write_config(folder, DEVICES)
+    with running(config) as agent:
+        await _recorded(folder, 50)
+        await _exists(folder / "data" / "ballast")
+        agent.send_signal(signal.SIGKILL)  # a power cut
+        agent.wait(60)
+    with contextlib.suppress(OSError), (folder / "full").open("wb", buffering=0) as file:
+        while file.write(bytes(4096)):
+            pass
+    with running(config) as agent:
+        said = Said(agent)
+        said.until("is full or fails: the room kept for that is used up now")
+        store = await Store.open(folder / "data" / "buffer.db", read_only=True)
+        before = max(await times_of(store))
+        await store.close()
+
+        async def later(store: Store) -> bool:
+            return max(await times_of(store)) > before
+
+        await _until(folder, later, bool)
+        (folder / "full").unlink()
+        await _digest(folder)
+        agent.send_signal(signal.SIGTERM)
+        assert agent.wait(60) == 0
+    assert sound(folder / "data" / "buffer.db")
+
+
+async def _exists(path: Path) -> None:
+    deadline = time.monotonic() + 100
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path} is never made"
+        await asyncio.sleep(0.05)

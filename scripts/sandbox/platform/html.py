@@ -67,15 +67,16 @@ def table(columns: list[str], rows: list[list[Child]], empty: str) -> Markup:
 
 
 def page(title: str, *content: Child, refresh_s: int = 0) -> str:
-    """A whole document."""
+    """A whole document. ``refresh_s``: how often it is brought up to date while somebody looks; 0: never."""
     head = el(
         "head",
         el("meta", charset="utf-8"),
         el("meta", name="viewport", content="width=device-width, initial-scale=1"),
         el("meta", name="color-scheme", content="light dark"),
-        el("meta", http_equiv="refresh", content=str(refresh_s)) if refresh_s else None,
         el("title", f"{title} · Gongfu Edge reference platform"),
+        el("link", rel="icon", href="/favicon.ico"),
         el("link", rel="stylesheet", href="/style.css"),
+        el("script", src="/live.js", defer="") if refresh_s else None,
     )
     banner = el(
         "header",
@@ -92,4 +93,9 @@ def page(title: str, *content: Child, refresh_s: int = 0) -> str:
         " · ",
         el("a", "digest.schema.json", href="/digest.schema.json"),
     )
-    return "<!doctype html>" + el("html", head, el("body", banner, el("main", *content), foot), lang="en")
+    return "<!doctype html>" + el(
+        "html",
+        head,
+        el("body", banner, el("main", *content, data_live=str(refresh_s) if refresh_s else None), foot),
+        lang="en",
+    )

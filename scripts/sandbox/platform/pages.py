@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable
 from importlib import resources
 from typing import Any
 
@@ -19,13 +20,20 @@ PAGE_SIZE = 50
 MOST_SPANS = 7
 """Of each kind: the digests of so many shifts, days … are listed above all others."""
 NO_LIMIT = 10**15
+FILES = {
+    "/style.css": ("style.css", "text/css"),
+    "/live.js": ("live.js", "text/javascript"),
+    "/favicon.ico": ("icon.svg", "image/svg+xml"),
+}
+"""What the pages load: path → file and its type."""
 
 
 def add_routes(router: web.UrlDispatcher, key: web.AppKey[Platform]) -> None:
-    """The pages and their style sheet."""
+    """The pages and what they load."""
     pages = Pages(key)
     router.add_get("/", pages.index)
-    router.add_get("/style.css", pages.style)
+    for path, (name, kind) in FILES.items():
+        router.add_get(path, _file(name, kind))
     router.add_get("/fleet", pages.fleet)
     router.add_get("/audit", pages.audit)
     router.add_get("/gateways/{id}", pages.gateway)
@@ -37,7 +45,6 @@ class Pages:
 
     def __init__(self, key: web.AppKey[Platform]) -> None:
         self._key = key
-        self._css = resources.files(__package__ or "").joinpath("style.css").read_bytes()
 
     def _platform(self, request: web.Request) -> Platform:
         return request.app[self._key]
@@ -47,10 +54,6 @@ class Pages:
         if gateway is None:
             raise Problem("not-found", "there is no such gateway")
         return gateway
-
-    async def style(self, request: web.Request) -> web.Response:
-        """The style sheet."""
-        return web.Response(body=self._css, content_type="text/css", headers={"Cache-Control": "no-cache"})
 
     async def index(self, request: web.Request) -> web.Response:
         """Every gateway."""
@@ -100,6 +103,15 @@ class Pages:
             raise Problem("not-found", "there is no such digest")
         report = await platform.report(gateway)
         return _html(digest_view.digest(gateway, report, DigestRow(stored, content(stored))))
+
+
+def _file(name: str, kind: str) -> Callable[[web.Request], Awaitable[web.Response]]:
+    body = resources.files(__package__ or "").joinpath(name).read_bytes()
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(body=body, content_type=kind, headers={"Cache-Control": "no-cache"})
+
+    return answer
 
 
 def content(stored: StoredDigest | None) -> dict[str, Any]:

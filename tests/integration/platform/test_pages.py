@@ -30,12 +30,15 @@ class _Reader(HTMLParser):
         self.tags: list[str] = []
         self.links: list[str] = []
         self.text = ""
+        self.live: str | None = None
         self._open: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         self.links += [value or "" for name, value in attrs if name in ("href", "src")]
         assert all(not name.startswith("on") and name != "style" for name, _ in attrs)
+        assert tag != "script" or dict(attrs) == {"src": "/live.js", "defer": ""}, "no script but the platform's own"
+        self.live = dict(attrs).get("data-live") if tag == "main" else self.live
         if tag not in ("meta", "link", "br"):
             self._open.append(tag)
 
@@ -53,7 +56,7 @@ async def _read(gateway: FakeGateway, path: str) -> _Reader:
         assert response.headers["X-Content-Type-Options"] == "nosniff"
         reader = _Reader()
         reader.feed(await response.text())
-    assert "script" not in reader.tags
+    assert reader.tags.count("script") == (reader.live is not None)
     assert all(link.startswith("/") for link in reader.links)
     return reader
 
@@ -61,6 +64,20 @@ async def _read(gateway: FakeGateway, path: str) -> _Reader:
 async def test_an_empty_platform_has_a_page(tmp_path: Path) -> None:
     async with platform_with_gateway(tmp_path, enrolled=False) as (_, gateway):
         assert "No gateway has enrolled yet" in (await _read(gateway, "/")).text
+
+
+async def test_n22_pages_are_renewed_in_place_and_have_an_icon(tmp_path: Path) -> None:
+    async with platform_with_gateway(tmp_path) as (_, gateway):
+        index = await _read(gateway, "/")
+        assert index.live == "5"
+        # What is marked or half read is not taken away: the page as a whole is never loaded anew.
+        async with gateway.session.get(gateway.running.root + "/") as response:
+            assert "http-equiv" not in await response.text()
+        for path in [link for link in index.links if link in ("/favicon.ico", "/live.js", "/style.css")]:
+            async with gateway.session.get(gateway.running.root + path) as response:
+                assert response.status == 200 and await response.read()
+                assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert {"/favicon.ico", "/live.js", "/style.css"} <= set(index.links)
 
 
 async def test_pages_lead_from_gateways_to_a_digest(tmp_path: Path) -> None:
@@ -235,7 +252,7 @@ async def test_many_digests_come_in_pages(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/gateways/nobody", "/gateways/{id}/digests/9", "/gateways/{id}/digests/x", "/favicon.ico"]
+    "path", ["/gateways/nobody", "/gateways/{id}/digests/9", "/gateways/{id}/digests/x", "/robots.txt"]
 )
 async def test_what_is_not_there_is_404(tmp_path: Path, path: str) -> None:
     async with platform_with_gateway(tmp_path) as (running, gateway):

@@ -76,7 +76,7 @@ class ModelClock:
         self.time_us = 1_790_000_000_000_000
 
     def now(self) -> int:
-        self.time_us += 1_000_000
+        self.time_us += 1_000  # no two readings of it are alike
         return self.time_us
 
 

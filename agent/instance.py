@@ -40,6 +40,6 @@ def open_lock(data_dir: Path) -> int:
         return os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
     except OSError as error:
         raise GongfuError(
-            f"data directory {data_dir}: {error.strerror}",
-            remedy="make it writable for this user, or set [gateway] data_dir",
+            f"{data_dir / 'lock'}: {error.strerror}",
+            remedy="run this with sudo, or as the agent's user; or set [gateway] data_dir to a folder of this user",
         ) from error

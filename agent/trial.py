@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Hashable, Mapping, MutableMapping, Se
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -56,6 +56,8 @@ class Finding:
     harmless: bool = False
     unknown: bool = False
     """The device has nothing at these addresses."""
+    held: bool = False
+    """Another program has what only one can have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +124,7 @@ async def try_device(
         findings += await within(max(begin + within_s - time.monotonic(), 0.0), _absurd(device, context, samples))
         findings = await _with_nearest(device, context, findings)
     except DriverError as error:
-        trial = replace(trial, findings=(Finding((), str(error), error.remedy),))
+        trial = replace(trial, findings=(Finding((), str(error), error.remedy, held=error.held),))
     except TookTooLong:
         what = f"no complete answer within {within_s:g} s"
         trial = replace(trial, findings=(Finding((), what, "see whether the device is overloaded, or raise --within"),))
@@ -136,14 +138,30 @@ async def try_device(
     return replace(trial, seconds=time.monotonic() - begin, told=tuple(told))
 
 
-def excused(trial: Trial, running: Mapping[str, str]) -> Trial:
-    """A device that could not be reached because the running agent holds its only connection is well.
+class Running(Protocol):
+    """What is read of a device of a running agent."""
 
-    ``running``: the states of the devices of an agent that runs with this very configuration.
+    @property
+    def state(self) -> str: ...
+    @property
+    def last_error(self) -> str: ...
+    @property
+    def remedy(self) -> str: ...
+
+
+def excused(trial: Trial, running: Mapping[str, Running]) -> Trial:
+    """A device that could not be reached because the running agent holds its only connection is well, or as bad as
+    the agent says.
+
+    ``running``: the devices of an agent that runs with this very configuration.
     """
-    if not trial.failed or running.get(trial.device) not in ("running", "degraded"):
+    device = running.get(trial.device)
+    if not trial.failed or device is None or device.state == "off":
         return trial
     (finding, *_) = trial.findings
+    if device.state not in ("running", "degraded"):
+        what = f"the running agent holds the port, and says: {device.last_error or f'it is {device.state}'}"
+        return replace(trial, findings=(Finding((), what, device.remedy),)) if finding.held else trial
     told = f"read by the running agent (gongfu-edge status); a second connection: {finding.what}"
     return replace(trial, findings=(), told=(*trial.told, told), good=trial.tags)
 

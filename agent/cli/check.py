@@ -17,6 +17,7 @@ from agent.table import one_line, table
 
 if TYPE_CHECKING:
     from agent.config.model import Configuration, Device
+    from agent.health.model import DeviceStatus
     from agent.trial import Trial
 
 EXAMPLE = """  gongfu-edge check --config press-shop.toml
@@ -88,7 +89,7 @@ async def _connect(configuration: Configuration, devices: Sequence[Device], trus
     from agent.trial import excused, trying
 
     done: list[Trial] = []
-    running: Mapping[str, str] | None = None
+    running: Mapping[str, DeviceStatus] | None = None
     data_dir = Path(configuration.file.gateway.data_dir)
     async with trying(devices, data_dir, trust=trust, within_s=within_s) as tasks:
         for task in tasks:
@@ -109,8 +110,8 @@ async def _connect(configuration: Configuration, devices: Sequence[Device], trus
     return 1 if wrong else 0
 
 
-def _running(configuration: Configuration) -> Mapping[str, str]:
-    """The states of the devices of the agent that runs with this configuration; empty if there is none."""
+def _running(configuration: Configuration) -> Mapping[str, DeviceStatus]:
+    """The devices of the agent that runs with this configuration; empty if there is none."""
     from agent.cli.status import fetch
     from agent.health.status import decode
 
@@ -119,7 +120,7 @@ def _running(configuration: Configuration) -> Mapping[str, str]:
     except GongfuError:
         return {}
     same = status.config.running_hash == configuration.hash
-    return {device.name: device.state for device in status.devices} if same else {}
+    return {device.name: device for device in status.devices} if same else {}
 
 
 def _show(trial: Trial) -> str:

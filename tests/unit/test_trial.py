@@ -9,6 +9,7 @@ from pathlib import Path
 from agent.trial import Trial, excused, try_device, trying
 from drivers.contract import DriverError, FailureKind, PointGroup, Samples
 from drivers.quality import Quality
+from tests.support.health_status import DeviceNow
 from tests.support.sampling import ScriptedDriver, scripted_device
 
 Read = Callable[[ScriptedDriver, PointGroup], Samples]
@@ -108,7 +109,11 @@ async def test_an_operator_who_trusts_is_heard_and_told(tmp_path: Path) -> None:
 async def test_a_connection_that_the_running_agent_holds_is_no_fault(tmp_path: Path) -> None:
     failed = await tried(fails(DriverError("busy")), tmp_path)
     wrong = await tried(giving(1.0, Quality.ADDRESS), tmp_path)
-    assert excused(failed, {"dev": "running"}).ok
-    assert not excused(failed, {"dev": "down"}).ok
+    assert excused(failed, {"dev": DeviceNow("dev", "running")}).ok
+    down = {"dev": DeviceNow("dev", "down", last_error="no answer", remedy="check the cable")}
+    assert excused(failed, down) == failed
+    held = await tried(fails(DriverError("busy", held=True)), tmp_path)
+    (finding,) = excused(held, down).findings  # N9
+    assert "running agent" in finding.what and "no answer" in finding.what and finding.remedy == "check the cable"
     assert not excused(failed, {}).ok
-    assert excused(wrong, {"dev": "running"}) == wrong
+    assert excused(wrong, {"dev": DeviceNow("dev", "running")}) == wrong

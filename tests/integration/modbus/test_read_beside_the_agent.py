@@ -87,3 +87,12 @@ async def test_n9_another_program_is_still_another_program(shop: Shop) -> None:
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
         done = await shop.read("press")
     assert done.returncode == 1 and "in use by another program" in done.stderr and "fuser" in done.stderr
+
+
+async def test_n9_check_names_the_running_agent_too(shop: Shop) -> None:
+    async with agent(shop):
+        command = ("check", "--connect", "--config", str(shop.config))
+        done = await asyncio.to_thread(gongfu_edge, *command)
+    assert done.returncode == 1
+    assert "press (modbus): ok" in done.stdout and "away (modbus): failed" in done.stdout
+    assert "the running agent holds the port, and says: " in done.stdout and "fuser" not in done.stdout

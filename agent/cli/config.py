@@ -131,6 +131,7 @@ def _diff(here: _Here, options: argparse.Namespace) -> int:
     from agent.config.difference import difference_of_forms
     from agent.config.parse import load
     from agent.control.in_force import form, kept
+    from agent.table import one_line
 
     running = here.journal.standing().running
     other = Path(options.other or here.path)
@@ -149,7 +150,7 @@ def _diff(here: _Here, options: argparse.Namespace) -> int:
     else:  # no agent has run yet: the local file is what it would take
         before = form(here.effective(running))
     change = difference_of_forms(before, form(after))
-    print("\n".join(change.lines()) or "nothing changes")
+    print("\n".join(map(one_line, change.lines())) or "nothing changes")
     if change.needs_restart:
         print(f"needs a restart: {', '.join(change.needs_restart)}")
     return 0

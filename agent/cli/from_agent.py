@@ -3,6 +3,7 @@ many a PLC one connection (N9)."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,7 +52,7 @@ def ask_agent(configuration: Configuration, device: Device, failure: GongfuError
         if state is not None and same and state.state in ("running", "degraded"):
             what = str(failure).removeprefix(f"{device.name}: ")
             values = _latest(configuration, device)
-            return Told(values, f"read by the running agent, {_age(values.values())} ago; beside it: {what}")
+            return Told(values, f"read by the running agent{_age(values.values())}; beside it: {what}")
     except GongfuError:
         raise failure from None
     if not held or not _holds(configuration, device, status):
@@ -117,6 +118,6 @@ def _form(configuration: Configuration) -> dict[str, Any] | None:
         return None
 
 
-def _age(values: Any) -> str:
+def _age(values: Iterable[Value]) -> str:
     ages = [each.age_s for each in values if each.age_s is not None]
-    return f"at most {max(ages):.1f} s" if ages else "nothing yet,"
+    return f" at most {max(ages):.1f} s ago" if ages else ""

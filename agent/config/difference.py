@@ -76,8 +76,8 @@ def difference_of_forms(old: Mapping[str, Any], new: Mapping[str, Any]) -> Diffe
     before, after = ({each["name"]: each for each in form["device"]} for form in (old, new))
     added = tuple(name for name in after if name not in before)
     altered = tuple(name for name in after if name in before and before[name] != after[name])
-    known = {tag[0]: tag for name in altered for tag in before[name]["tags"]}
-    tags = [tag[0] for name in (*added, *altered) for tag in after[name]["tags"] if known.get(tag[0]) != tag]
+    was = {str(tag[0]): tag for name in altered for tag in before[name]["tags"]}
+    tags = [tag[0] for name in (*added, *altered) for tag in after[name]["tags"] if was.get(tag[0]) != tag]
     sections = tuple(
         name for name in {**old, **new} if name not in ("version", "device") and old.get(name) != new.get(name)
     )

@@ -9,19 +9,33 @@ import logging
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from agent.config.canonical import VERSION, canonical
 from agent.config.model import Configuration
+from agent.config.references import Absent, Unreadable, read_file
 from agent.errors import GongfuError
 from agent.evidence.files import make_folder, write_atomically
 
 log = logging.getLogger(__name__)
 
 NAME = "in-force.json"
+MOST_BYTES = 256 * 1024 * 1024
 _REMEDY = "restart the agent: it is written anew"
+
+
+class _Device(msgspec.Struct):
+    name: str
+    tags: list[Annotated[list[Any], msgspec.Meta(min_length=1)]]
+
+
+class _Form(msgspec.Struct):
+    """What is relied on when two forms are compared."""
+
+    version: int
+    device: list[_Device]
 
 
 def form(configuration: Configuration) -> dict[str, Any]:
@@ -49,13 +63,15 @@ def kept(folder: Path) -> dict[str, Any] | None:
     """The form of what was in force last; None where nothing was yet. Raises GongfuError."""
     path = folder / NAME
     try:
-        found = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-    except FileNotFoundError:
+        data = read_file(path, MOST_BYTES)
+        devices = msgspec.json.decode(data, type=_Form)
+        found: dict[str, Any] = msgspec.json.decode(data)
+    except Absent:
         return None
-    except PermissionError as error:
-        raise GongfuError(f"{path}: {error.strerror}", remedy="run this with sudo, or as the agent's user") from error
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise GongfuError(f"{path} cannot be read: {error}", remedy=_REMEDY) from error
-    if found.get("version") != VERSION or not isinstance(found.get("device"), list):
+    except Unreadable as error:
+        raise GongfuError(str(error), remedy=error.remedy) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise GongfuError(f"{path} is damaged: {error}", remedy=_REMEDY) from error
+    if devices.version != VERSION:
         raise GongfuError(f"{path} is of another version", remedy=_REMEDY)
     return found

@@ -85,7 +85,10 @@ def test_n10_what_cannot_be_kept_is_not_kept_wrong(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("agent.control.in_force.write_atomically", full)
     keep(tmp_path, load(config))
     assert kept(tmp_path) is None
-    for damaged in (b"", b"{", b"[]", b"{}", b'{"version":1}', b"\xff"):
+    tags = (b"1", b'"x"', b"[[]]")
+    for damaged in (b"", b"{", b"[]", b"{}", b'{"version":1}', b"\xff", b'{"version":1,"device":[1]}', *(
+        b'{"version":1,"device":[{"name":"a","tags":%s}]}' % each for each in tags
+    )):  # fmt: skip
         (tmp_path / NAME).write_bytes(damaged)
         with pytest.raises(GongfuError) as caught:
             kept(tmp_path)

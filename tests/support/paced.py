@@ -84,6 +84,6 @@ async def sampled(
         full_every_us=full_every_us,
     )
     with monkeypatch.context() as patched:
-        patched.setattr("agent.sampling.sampler.asyncio.sleep", leap)
+        patched.setattr("agent.sampling.sampler.rest", leap)
         with pytest.raises(Ended):
             await sampler.run()

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agent.buffer.records import Loss
-from agent.clock import Clock
+from agent.clock import STEP_US, Clock
 from agent.core.bounded import TookTooLong, rest, within
 from agent.sampling.bounds import Bounds, stale_after
 from agent.sampling.filter import ChangeFilter, select
@@ -215,9 +215,12 @@ class Sampler:
             await rest(IDLE_S)
 
     async def _scan(self, run: _Run, runs: Sequence[_Run]) -> None:
-        started, began = self._clock.now(), self._clock.monotonic()
+        started, began, base_us = self._clock.now(), self._clock.monotonic(), self._clock.base_us
         samples = sound(await self._bounded("read", self._driver.read(run.group), run.bound_s), len(self._points))
         ended = self._clock.monotonic()
+        if abs(shift_us := self._clock.base_us - base_us) >= STEP_US:
+            # The clock was corrected meanwhile: what it stamped before is of an epoch that is over.
+            samples, started = _moved(samples, started, shift_us), started + shift_us
         # By the rows' own stamps: what a subscription brings may be from before the scan.
         slot = int(samples.time.min()) // self.full_every_us
         late = run.pace.advance(ended)
@@ -260,3 +263,9 @@ class Sampler:
         every = [fault for each in runs for fault in each.faults]
         self.tally.faults = tuple(str(fault) for fault in every)
         self._on_faults(every)
+
+
+def _moved(samples: Samples, started_us: int, shift_us: int) -> Samples:
+    """Samples of a scan during which the clock was corrected, those stamped before it stamped anew."""
+    before = np.abs(samples.time - started_us) < np.abs(samples.time - started_us - shift_us)
+    return replace(samples, time=np.where(before, samples.time + shift_us, samples.time))

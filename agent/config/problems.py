@@ -103,27 +103,29 @@ class Problems:
 
 def show_place(place: Place) -> str:
     """``config.toml: device[2].tag[7].tpye``, ``press-1.csv:12: address``, or the source alone."""
-    keys: list[str | int] = []
-    while isinstance(place, tuple):
-        place, key = place
-        keys.append(key)
+    source, keys = _unlinked(place)
     path = ""
-    for key in reversed(keys):
+    for key in keys:
         if isinstance(key, int):
             path += f"[{key}]"
         else:
             path += ("." if path else "") + (key if _is_bare(key) else f'"{key}"')
-    return f"{place}: {path}" if path else place
+    return f"{source}: {path}" if path else source
+
+
+def _unlinked(place: Place) -> tuple[str, list[str | int]]:
+    """A place's source, and the keys that lead from there to it."""
+    keys: list[str | int] = []
+    while isinstance(place, tuple):
+        place, key = place
+        keys.append(key)
+    return place, keys[::-1]
 
 
 def _schema_path(place: Place) -> str:
     """``device[2].tag[7].address``: as far as the keys are the schema's own, and without the source's name."""
-    path: list[str | int] = []
-    while isinstance(place, tuple):
-        place, key = place
-        path.append(key)
     text = ""
-    for key in reversed(path):
+    for key in _unlinked(place)[1]:
         if isinstance(key, int):
             text += f"[{key}]"
         elif key in schema_keys():
